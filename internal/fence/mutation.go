@@ -1,0 +1,83 @@
+package fence
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Mutation is a set of rules to switch off, one bit each. Every one of them lets a replica accept a token after its
+// logout returned; the tests show how. The machine honours those marked so; the others name rules that lie around it,
+// for package node and for models.
+type Mutation uint32
+
+// The rules that can be switched off.
+const (
+	NoLeaseCheck              Mutation = 1 << iota // machine: Lease returns one that never ends
+	CacheBeforeLease                               // verify looks at the state first and loads the lease afterwards
+	DateFromDelivery                               // machine: a lease is dated from when its beat came back
+	SetAtPublish                                   // the replicas to wait for are taken when the event is published
+	WaitFromPublish                                // silence is waited out from the publish call, not from the horizon
+	CachedClock                                    // verify compares the lease with a reading taken earlier
+	SkipMessage                                    // the apply loop goes on after a message that it never got
+	ReportsWithoutIncarnation                      // machine: a report counts for every incarnation
+	NoBarrier                                      // machine: a barrier is complete at once
+	CompactRevocations                             // the log drops a revocation when the next one has the same subject
+	mutationEnd
+)
+
+// String returns the names of the set, comma-separated.
+func (m Mutation) String() string {
+	var names []string
+	for bit := Mutation(1); bit < mutationEnd; bit <<= 1 {
+		if m&bit != 0 {
+			names = append(names, bit.name())
+		}
+	}
+	return strings.Join(names, ",")
+}
+
+// ParseMutation returns the set that a comma-separated list of names stands for; none for the empty string.
+func ParseMutation(list string) (Mutation, error) {
+	var set Mutation
+	if list == "" {
+		return 0, nil
+	}
+next:
+	for name := range strings.SplitSeq(list, ",") {
+		for bit := Mutation(1); bit < mutationEnd; bit <<= 1 {
+			if bit.name() == name {
+				set |= bit
+				continue next
+			}
+		}
+		return 0, fmt.Errorf("fence: no mutation is named %q", name)
+	}
+	return set, nil
+}
+
+// name returns the name of a single bit.
+func (m Mutation) name() string {
+	switch m {
+	case NoLeaseCheck:
+		return "no-lease-check"
+	case CacheBeforeLease:
+		return "cache-before-lease"
+	case DateFromDelivery:
+		return "date-from-delivery"
+	case SetAtPublish:
+		return "set-at-publish"
+	case WaitFromPublish:
+		return "wait-from-publish"
+	case CachedClock:
+		return "cached-clock"
+	case SkipMessage:
+		return "skip-message"
+	case ReportsWithoutIncarnation:
+		return "reports-without-incarnation"
+	case NoBarrier:
+		return "no-barrier"
+	case CompactRevocations:
+		return "compact-revocations"
+	}
+	return fmt.Sprintf("mutation-%#x", uint32(m))
+}
