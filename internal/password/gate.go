@@ -1,0 +1,141 @@
+package password
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// ErrBusy says that a hash was not computed because too many are wanted at a time. It is what errors.Is finds in a
+// *BusyError.
+var ErrBusy = errors.New("password: too many hashes wanted at a time")
+
+// BusyError is the refusal of a call for which there was no place in the queue, or which waited in it for too long.
+type BusyError struct {
+	RetryAfter time.Duration // when the calls that wait now are served or refused; at least 1 s
+}
+
+// Error returns the refusal with the time after which to try again.
+func (e *BusyError) Error() string { return fmt.Sprintf("%v; retry after %v", ErrBusy, e.RetryAfter) }
+
+// Is reports whether target is ErrBusy.
+func (e *BusyError) Is(target error) bool { return target == ErrBusy }
+
+// Stats is the load of a Hasher.
+type Stats struct {
+	Running  int    // calls that hash now
+	Queued   int    // calls that wait for a worker now
+	Rejected uint64 // calls refused with a *BusyError since New; calls whose context ended are not among them
+}
+
+// gate is a weighted semaphore with a bounded queue, first in, first out. A hash with n lanes keeps n processors busy and
+// therefore takes n workers; one with more lanes than there are workers takes all of them, so that it can run at all.
+type gate struct {
+	workers int
+	places  int // in the queue
+	maxWait time.Duration
+
+	mu       sync.Mutex // guards all below; held for a few instructions
+	busy     int        // workers taken
+	running  int
+	queue    list.List // of *waiter
+	rejected uint64
+}
+
+// waiter is a call in the queue. Whoever takes it out of the queue decides its fate: grant closes ready, giveUp does not.
+type waiter struct {
+	weight int
+	ready  chan struct{}
+}
+
+func newGate(workers, places int, maxWait time.Duration) *gate {
+	return &gate{workers: workers, places: places, maxWait: maxWait}
+}
+
+// enter waits for workers for a hash with so many lanes. After nil the caller owes a leave with the same lanes.
+func (g *gate) enter(ctx context.Context, lanes int) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	w := &waiter{weight: min(lanes, g.workers), ready: make(chan struct{})}
+	g.mu.Lock()
+	// Even if workers are free, nobody overtakes a wide hash at the head of the queue.
+	if g.queue.Len() == 0 && g.busy+w.weight <= g.workers {
+		g.take(w)
+		g.mu.Unlock()
+		return nil
+	}
+	if g.queue.Len() >= g.places {
+		defer g.mu.Unlock()
+		return g.reject()
+	}
+	e := g.queue.PushBack(w)
+	g.mu.Unlock()
+
+	timer := time.NewTimer(g.maxWait)
+	defer timer.Stop()
+	select {
+	case <-w.ready:
+		return nil
+	case <-ctx.Done():
+		return g.giveUp(e, func() error { return ctx.Err() })
+	case <-timer.C:
+		return g.giveUp(e, g.reject)
+	}
+}
+
+// giveUp takes e out of the queue and returns why, or returns nil if workers were granted at the same moment.
+func (g *gate) giveUp(e *list.Element, why func() error) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	select {
+	case <-e.Value.(*waiter).ready:
+		return nil
+	default:
+	}
+	g.queue.Remove(e)
+	g.grant() // those behind a wide hash may fit where it did not
+	return why()
+}
+
+func (g *gate) leave(lanes int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.busy -= min(lanes, g.workers)
+	g.running--
+	g.grant()
+}
+
+// grant lets in from the head of the queue whoever fits. mu is held.
+func (g *gate) grant() {
+	for e := g.queue.Front(); e != nil; e = g.queue.Front() {
+		w := e.Value.(*waiter)
+		if g.busy+w.weight > g.workers {
+			return
+		}
+		g.queue.Remove(e)
+		g.take(w)
+		close(w.ready)
+	}
+}
+
+// take counts w in. mu is held.
+func (g *gate) take(w *waiter) {
+	g.busy += w.weight
+	g.running++
+}
+
+// reject counts and returns a refusal. mu is held.
+func (g *gate) reject() error {
+	g.rejected++
+	return &BusyError{RetryAfter: max(g.maxWait, time.Second)}
+}
+
+func (g *gate) stats() Stats {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return Stats{Running: g.running, Queued: g.queue.Len(), Rejected: g.rejected}
+}

@@ -1,0 +1,180 @@
+package password
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/argon2"
+	"golang.org/x/crypto/bcrypt"
+)
+
+// ErrMalformed says that an encoded hash is not one that this package checks: unknown form, or a cost out of bounds.
+var ErrMalformed = errors.New("password: unusable hash")
+
+// MaxBytes is the length in bytes above which no password is accepted, be it new or presented.
+const MaxBytes = 1024
+
+const (
+	saltBytes = 16 // RFC 9106 section 3.1 recommends 16
+	keyBytes  = 32
+
+	bcryptMaxBytes = 72 // what Blowfish's key schedule reads; the rest would be ignored
+)
+
+// Params are the costs of an argon2id hash.
+type Params struct {
+	MemoryKiB uint32 // 0 = 19456 (19 MiB)
+	Time      uint32 // passes over the memory; 0 = 2
+	Lanes     uint8  // degree of parallelism; 0 = 1
+}
+
+// defaultParams is what OWASP's Password Storage Cheat Sheet recommends for argon2id: 19 MiB, 2 passes, 1 lane.
+var defaultParams = Params{MemoryKiB: 19456, Time: 2, Lanes: 1}
+
+// Config says how New sets up a Hasher. The zero value is the recommended one.
+type Config struct {
+	Workers int           // processors that hashing may take; < 1 = half of GOMAXPROCS, at least 1
+	Queue   int           // calls that may wait for a worker; 0 = 32 for each worker, < 0 = none
+	MaxWait time.Duration // how long a call may wait for a worker; <= 0 = 1 s
+	Params  Params        // of new hashes; each zero field has its own default
+}
+
+// Result is the outcome of checking a password. The zero value refuses.
+type Result struct {
+	OK     bool // the password is the one that was hashed
+	Rehash bool // OK, but the stored hash is weaker than a new one would be: store Hash(password) in its place
+}
+
+// Hasher hashes and checks passwords. It is safe for concurrent use, runs every hash on its caller's goroutine and needs
+// no Close.
+type Hasher struct {
+	params Params
+	gate   *gate
+
+	// The slow functions; tests replace them before first use.
+	derive  func(password, salt []byte, time, memoryKiB uint32, lanes uint8, keyLen uint32) []byte
+	compare func(encoded, password []byte) error
+}
+
+// New returns a Hasher. It panics if cfg.Params fails Check: what it hashed could not be verified later.
+func New(cfg Config) *Hasher {
+	if err := cfg.Params.Check(); err != nil {
+		panic(err)
+	}
+	if cfg.Workers < 1 {
+		cfg.Workers = max(1, runtime.GOMAXPROCS(0)/2)
+	}
+	if cfg.Queue == 0 {
+		// At 20 ms a hash a full queue is 0.65 s of work, so that MaxWait refuses only where hashing is slower.
+		cfg.Queue = 32 * cfg.Workers
+	}
+	if cfg.MaxWait <= 0 {
+		cfg.MaxWait = time.Second
+	}
+	return &Hasher{
+		params:  cfg.Params.orDefault(),
+		gate:    newGate(cfg.Workers, max(0, cfg.Queue), cfg.MaxWait),
+		derive:  argon2.IDKey,
+		compare: bcrypt.CompareHashAndPassword,
+	}
+}
+
+func (p Params) orDefault() Params {
+	if p.MemoryKiB == 0 {
+		p.MemoryKiB = defaultParams.MemoryKiB
+	}
+	if p.Time == 0 {
+		p.Time = defaultParams.Time
+	}
+	if p.Lanes == 0 {
+		p.Lanes = defaultParams.Lanes
+	}
+	return p
+}
+
+// Check returns an error that wraps ErrMalformed if hashes with these costs, defaults filled in, are outside the bounds
+// that CheckEncoded sets.
+func (p Params) Check() error {
+	return p.orDefault().check()
+}
+
+// Hash returns password as a new argon2id PHC string with a random salt of 16 bytes. It holds no policy beyond the length
+// of 1 to MaxBytes bytes (ErrPolicy), so that an imported user's old password can be rehashed; see CheckNew. It returns
+// a *BusyError when too many calls wait, and ctx's error if ctx ends before a worker is free.
+func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
+	if password == "" || len(password) > MaxBytes {
+		return "", fmt.Errorf("%w: it must have 1 to %d bytes", ErrPolicy, MaxBytes)
+	}
+	p := phc{Params: h.params, salt: make([]byte, saltBytes)}
+	rand.Read(p.salt) // never returns an error
+	if err := h.gate.enter(ctx, int(p.Lanes)); err != nil {
+		return "", err
+	}
+	defer h.gate.leave(int(p.Lanes))
+	p.key = h.derive([]byte(password), p.salt, p.Time, p.MemoryKiB, p.Lanes, keyBytes)
+	return p.String(), nil
+}
+
+// Verify reports whether encoded is a hash of password. The error wraps ErrMalformed if CheckEncoded refuses encoded; it
+// is a *BusyError when too many calls wait, and ctx's error if ctx ends before a worker is free. With an error the Result is
+// zero. A password that no hash can stand for (empty, longer than MaxBytes; for bcrypt longer than 72 bytes or with a
+// NUL) costs the same work as any wrong one.
+func (h *Hasher) Verify(ctx context.Context, encoded, password string) (Result, error) {
+	if strings.HasPrefix(encoded, argon2idPrefix) {
+		p, err := parsePHC(encoded)
+		if err != nil {
+			return Result{}, err
+		}
+		ok, err := h.match(ctx, p, password)
+		return Result{OK: ok, Rehash: ok && p.weakerThan(h.params)}, err
+	}
+	if err := checkBcrypt(encoded); err != nil {
+		return Result{}, err
+	}
+	ok, err := h.matchBcrypt(ctx, encoded, password)
+	return Result{OK: ok, Rehash: ok}, err
+}
+
+// VerifyUnknown does the work of a Verify against a hash made by Hash, for a user who does not exist, so that the time of
+// the answer does not tell. Its errors are those of Verify; nil means that the work was done and the answer is no. Users
+// whose imported hash has other costs can still be told apart until their first login has rehashed it.
+func (h *Hasher) VerifyUnknown(ctx context.Context, password string) error {
+	_, err := h.match(ctx, phc{Params: h.params, salt: make([]byte, saltBytes), key: make([]byte, keyBytes)}, password)
+	return err
+}
+
+func (h *Hasher) match(ctx context.Context, p phc, password string) (bool, error) {
+	if err := h.gate.enter(ctx, int(p.Lanes)); err != nil {
+		return false, err
+	}
+	defer h.gate.leave(int(p.Lanes))
+	usable := password != "" && len(password) <= MaxBytes
+	cut := []byte(password[:min(len(password), MaxBytes)])
+	key := h.derive(cut, p.salt, p.Time, p.MemoryKiB, p.Lanes, uint32(len(p.key)))
+	return subtle.ConstantTimeCompare(key, p.key) == 1 && usable, nil
+}
+
+// matchBcrypt refuses what bcrypt cannot tell apart. Blowfish reads 72 bytes, and bcrypt.CompareHashAndPassword silently
+// ignores what follows. It also repeats the password with a closing NUL until the 72 are full, so "a", "a\0a" and
+// "a\0a\0a" have one hash. Those passwords are cut, compared for the sake of equal work, and refused.
+func (h *Hasher) matchBcrypt(ctx context.Context, encoded, password string) (bool, error) {
+	if err := h.gate.enter(ctx, 1); err != nil {
+		return false, err
+	}
+	defer h.gate.leave(1)
+	usable := password != "" && len(password) <= bcryptMaxBytes && strings.IndexByte(password, 0) < 0
+	err := h.compare([]byte(encoded), []byte(password[:min(len(password), bcryptMaxBytes)]))
+	if err != nil && !errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {
+		return false, ErrMalformed // not err: it may quote the hash
+	}
+	return err == nil && usable, nil
+}
+
+// Stats returns the present load and the refusals since New.
+func (h *Hasher) Stats() Stats { return h.gate.stats() }
