@@ -1,0 +1,88 @@
+package natsd
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockDir makes the data directory and takes its lock, which lasts as long as the file is open: it ends with the process.
+func lockDir(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("natsd: data directory: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("natsd: data directory %s is not writable: %w", dir, err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("natsd: data directory %s is in use by another server", dir)
+		}
+		return nil, fmt.Errorf("natsd: locking data directory %s: %w", dir, err)
+	}
+	return f, nil
+}
+
+// writeSynced replaces dir/name: after a crash there is the old file or the new one, whole. It returns once the new one
+// is on disk.
+func writeSynced(dir, name string, data []byte) error {
+	tmp, err := os.CreateTemp(dir, name+".tmp-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name()) // fails after the rename, as it should
+	_, err = tmp.Write(data)
+	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp.Name(), filepath.Join(dir, name)); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// syncDir makes the entries of dir durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// defaultMaxStore is what JetStream may use when nothing was said and the disk is large enough, in bytes.
+const defaultMaxStore = 16 << 30
+
+// maxStore returns the number of bytes that JetStream may use. What it has already counts as available.
+func maxStore(cfg Config) (int64, error) {
+	if cfg.MaxStore > 0 {
+		return cfg.MaxStore, nil
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(cfg.Dir, &st); err != nil {
+		return 0, fmt.Errorf("natsd: data directory %s: %w", cfg.Dir, err)
+	}
+	var used int64
+	err := filepath.WalkDir(storeDir(cfg.Dir), func(_ string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil {
+			used += info.Size()
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, fmt.Errorf("natsd: reading the store: %w", err)
+	}
+	free := int64(min(st.Bavail, math.MaxInt64/uint64(st.Bsize)/2) * uint64(st.Bsize))
+	return min(defaultMaxStore, (free+used)/4*3), nil
+}

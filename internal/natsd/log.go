@@ -1,0 +1,90 @@
+package natsd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync/atomic"
+
+	"github.com/nats-io/nats.go"
+)
+
+// serverLog is the server's logger. Notices become debug records: what an operator has to know, the replica says itself.
+// Debug and trace output is never taken, since traces hold messages.
+type serverLog struct {
+	log        *slog.Logger
+	redact     []string
+	fatal      chan error // holds the first fatal error; nats-server itself goes on after one
+	diskFailed func(reason string)
+	ending     atomic.Bool // the server shuts down: what fails now was not acknowledged
+}
+
+func newServerLog(cfg Config) *serverLog {
+	l := &serverLog{log: cfg.logger().With("server", cfg.Name), redact: cfg.redactions(), fatal: make(chan error, 1)}
+	l.diskFailed = cfg.DiskFailed
+	if l.diskFailed == nil {
+		l.diskFailed = func(reason string) {
+			fmt.Fprintf(os.Stderr, "knell: the data directory %s cannot be written (%s); free space or repair the disk, then start again\n", cfg.Dir, reason)
+			os.Exit(DiskFailedStatus)
+		}
+	}
+	return l
+}
+
+// writeError is part of the text with which nats-server says, before it does anything else about it, that a write failed.
+const writeError = "ritical write error"
+
+func (l *serverLog) text(format string, v []any) string {
+	msg := fmt.Sprintf(format, v...)
+	for _, s := range l.redact {
+		msg = strings.ReplaceAll(msg, s, "[redacted]")
+	}
+	return msg
+}
+
+func (l *serverLog) write(level slog.Level, format string, v []any) {
+	if ctx := context.Background(); l.log.Enabled(ctx, level) {
+		l.log.Log(ctx, level, "nats-server: "+l.text(format, v))
+	}
+}
+
+// Noticef implements server.Logger.
+func (l *serverLog) Noticef(format string, v ...any) { l.write(slog.LevelDebug, format, v) }
+
+// Warnf implements server.Logger.
+func (l *serverLog) Warnf(format string, v ...any) { l.write(slog.LevelWarn, format, v) }
+
+// Errorf implements server.Logger. There is no other sign of a failed write that comes before the server acts on it: see
+// Config.DiskFailed.
+func (l *serverLog) Errorf(format string, v ...any) {
+	l.write(slog.LevelError, format, v)
+	if strings.Contains(format, writeError) && !l.ending.Load() {
+		l.diskFailed(l.text(format, v))
+	}
+}
+
+// Fatalf implements server.Logger. It does not end the process; Start reports the error.
+func (l *serverLog) Fatalf(format string, v ...any) {
+	l.write(slog.LevelError, format, v)
+	select {
+	case l.fatal <- errors.New("natsd: " + l.text(format, v)):
+	default:
+	}
+}
+
+// Debugf implements server.Logger.
+func (l *serverLog) Debugf(string, ...any) {}
+
+// Tracef implements server.Logger.
+func (l *serverLog) Tracef(string, ...any) {}
+
+// clientError logs what went wrong on an in-process connection outside of any call: a refused subject, a slow subscription.
+func (l *serverLog) clientError(_ *nats.Conn, sub *nats.Subscription, err error) {
+	if sub != nil {
+		err = fmt.Errorf("subscription %s: %w", sub.Subject, err)
+	}
+	l.write(slog.LevelWarn, "in-process connection: %v", []any{err})
+}

@@ -1,0 +1,134 @@
+package natsd
+
+import (
+	"fmt"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nkeys"
+)
+
+// inProcessOnly is nats-server's name for the connection type; a name that it does not know fails the start.
+const inProcessOnly = "IN_PROCESS"
+
+// inboxPrefix returns the prefix of a replica's reply subjects. It differs per replica, so that none can listen to the
+// answers that another one gets.
+func inboxPrefix(name string) string { return "_INBOX_" + name }
+
+// adminInbox is the prefix of the administrator's reply subjects.
+func adminInbox(name string) string { return "_ADMIN_" + name }
+
+// replicaRights returns what the replica with this name may do. Whatever is not listed is denied.
+func replicaRights(name string) *server.Permissions {
+	api := func(verb string) string { return "$JS.API." + verb + "." + StreamName }
+	return &server.Permissions{
+		Publish: &server.SubjectPermission{
+			Allow: []string{
+				"knell.event.>",
+				"knell.secret.>",
+				"knell.node." + name,     // nobody beats for another
+				"knell.report.*." + name, // to anybody, from oneself
+				"$JS.API.INFO",
+				"$JS.API.STREAM.NAMES",
+				api("STREAM.CREATE"),
+				api("STREAM.INFO"),
+				api("CONSUMER.CREATE"),
+				api("CONSUMER.CREATE") + ".>",
+				api("CONSUMER.DELETE") + ".*",
+				api("CONSUMER.INFO") + ".*",
+				api("CONSUMER.MSG.NEXT") + ".*",
+				"$JS.ACK." + StreamName + ".>",
+				"$JS.FC." + StreamName + ".>",
+			},
+			// Denied already. Listed so that a wider right that is added above can't bring them back: only servers say on
+			// knell.live what the log holds, and nothing in the log is changed or removed.
+			Deny: []string{
+				"knell.live.>",
+				"$JS.API.STREAM.UPDATE.>",
+				"$JS.API.STREAM.DELETE.>",
+				"$JS.API.STREAM.PURGE.>",
+				"$JS.API.STREAM.MSG.DELETE.>",
+			},
+		},
+		Subscribe: &server.SubjectPermission{
+			Allow: []string{
+				inboxPrefix(name) + ".>",
+				"knell.live.>",
+				"knell.report." + name + ".*",
+			},
+		},
+	}
+}
+
+// keeperRights returns what is needed to move the stream's leadership and to raise its limit: in the account of the stream,
+// and nothing else.
+func keeperRights(name string) *server.Permissions {
+	return &server.Permissions{
+		Publish:   exactly([]string{askStreamInfo, askStreamMove, askStreamUpdate}),
+		Subscribe: exactly([]string{adminInbox(name) + ".>", streamElected}),
+	}
+}
+
+// adminRights returns what is needed to move JetStream's leadership: in the system account, and nothing else.
+func adminRights(name string) *server.Permissions {
+	return &server.Permissions{
+		Publish:   exactly([]string{askMetaMove}),
+		Subscribe: exactly([]string{adminInbox(name) + ".>", metaElected}),
+	}
+}
+
+// users are the keys of this process. They are made at the start, live in memory only, and are good for in-process
+// connections only.
+type users struct {
+	replica nkeys.KeyPair // what Connect gives out
+	keeper  nkeys.KeyPair // hands the stream over, raises its limit
+	admin   nkeys.KeyPair // hands JetStream over
+}
+
+func newUsers() (u users, err error) {
+	for _, k := range []*nkeys.KeyPair{&u.replica, &u.keeper, &u.admin} {
+		if *k, err = nkeys.CreateUser(); err != nil {
+			return users{}, fmt.Errorf("natsd: making a user key: %w", err)
+		}
+	}
+	return u, nil
+}
+
+// setUsers fills in who may connect: the users of this process, from inside of it only, and cfg.Users.
+func setUsers(o *server.Options, cfg Config, own users) error {
+	accounts := map[string]*server.Account{}
+	for _, a := range o.Accounts {
+		accounts[a.GetName()] = a
+	}
+	inProcess := map[string]struct{}{inProcessOnly: {}}
+	for _, u := range []struct {
+		key     nkeys.KeyPair
+		account string
+		rights  *server.Permissions
+	}{
+		{own.replica, Account, replicaRights(cfg.Name)},
+		{own.keeper, Account, keeperRights(cfg.Name)},
+		{own.admin, systemAccount, adminRights(cfg.Name)},
+	} {
+		public, err := u.key.PublicKey()
+		if err != nil {
+			return fmt.Errorf("natsd: user key: %w", err)
+		}
+		o.Nkeys = append(o.Nkeys, &server.NkeyUser{Nkey: public, Account: accounts[u.account], Permissions: u.rights,
+			AllowedConnectionTypes: inProcess})
+	}
+	for _, u := range cfg.Users {
+		o.Nkeys = append(o.Nkeys, &server.NkeyUser{Nkey: u.Key, Account: accounts[Account], Permissions: &server.Permissions{
+			Publish:   exactly(u.Publish),
+			Subscribe: exactly(u.Subscribe),
+		}})
+	}
+	return nil
+}
+
+// exactly returns the right to use these subjects only. For the server, an empty list would mean all subjects.
+func exactly(subjects []string) *server.SubjectPermission {
+	if len(subjects) == 0 {
+		return &server.SubjectPermission{Deny: []string{">"}}
+	}
+	return &server.SubjectPermission{Allow: subjects}
+}

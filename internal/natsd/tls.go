@@ -1,0 +1,60 @@
+package natsd
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+)
+
+// clientTLS returns the configuration of the client listener.
+func clientTLS(certFile, keyFile string) (*tls.Config, error) {
+	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("natsd: certificate of the client listener: %w", err)
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}}, nil
+}
+
+// routeTLS returns the configuration of routes in both directions: each side shows its certificate, trusts c.CAFile only,
+// and accepts only a peer whose certificate names the host of a route.
+func routeTLS(c *Cluster) (*tls.Config, error) {
+	cert, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("natsd: certificate of routes: %w", err)
+	}
+	pem, err := os.ReadFile(c.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("natsd: CA of routes: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("natsd: CA of routes: no certificate in %s", c.CAFile)
+	}
+	hosts := make([]string, len(c.Routes))
+	for i, r := range c.Routes {
+		if hosts[i], _, err = splitAddr(r); err != nil {
+			return nil, err
+		}
+	}
+	return &tls.Config{
+		MinVersion:   tls.VersionTLS13,
+		Certificates: []tls.Certificate{cert},
+		RootCAs:      pool,
+		ClientCAs:    pool,
+		ClientAuth:   tls.RequireAndVerifyClientCert,
+		VerifyConnection: func(cs tls.ConnectionState) error {
+			return namesOneOf(cs.PeerCertificates[0], hosts)
+		},
+	}, nil
+}
+
+// namesOneOf returns nil when cert is valid for one of the hosts (names or IP addresses).
+func namesOneOf(cert *x509.Certificate, hosts []string) error {
+	for _, h := range hosts {
+		if cert.VerifyHostname(h) == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("certificate %q names no host of the cluster's routes", cert.Subject.CommonName)
+}
