@@ -1,0 +1,120 @@
+package events
+
+// typePrefix stands before a Type in a CloudEvent.
+const typePrefix = "knell."
+
+// TypeInfo describes one event type.
+type TypeInfo struct {
+	Type    Type
+	Level   int     // schema level at which this build writes the type
+	Example Payload // every field is set
+}
+
+// levelOf returns the schema level at which a type is written. A type whose payload gets a member that older builds must
+// understand is given a higher one here.
+func levelOf(Type) int { return 1 }
+
+// newPayload returns an empty payload for the type, or nil for a type that this build does not know.
+func newPayload(t Type) Payload {
+	switch t {
+	case TypeLogStarted:
+		return new(LogStarted)
+	case TypeSessionStarted:
+		return new(SessionStarted)
+	case TypeSessionRefreshed:
+		return new(SessionRefreshed)
+	case TypeRefreshReplayed:
+		return new(RefreshReplayed)
+	case TypeClientToken:
+		return new(ClientToken)
+	case TypeSessionRevoked:
+		return new(SessionRevoked)
+	case TypeUserRevoked:
+		return new(UserRevoked)
+	case TypeClientRevoked:
+		return new(ClientRevoked)
+	case TypeSigningKeyRevoked:
+		return new(SigningKeyRevoked)
+	case TypeAllRevoked:
+		return new(AllRevoked)
+	case TypeUserCreated:
+		return new(UserCreated)
+	case TypeUserEnabled:
+		return new(UserEnabled)
+	case TypeUserRolesChanged:
+		return new(UserRolesChanged)
+	case TypePasswordChanged:
+		return new(PasswordChanged)
+	case TypeClientCreated:
+		return new(ClientCreated)
+	case TypeLoginFailed:
+		return new(LoginFailed)
+	case TypeSecretUser:
+		return new(SecretUser)
+	case TypeSecretPassword:
+		return new(SecretPassword)
+	case TypeSecretRehash:
+		return new(SecretRehash)
+	case TypeSecretClient:
+		return new(SecretClient)
+	case TypeNodeJoined:
+		return new(NodeJoined)
+	case TypeNodeBeat:
+		return new(NodeBeat)
+	case TypeNodeLeft:
+		return new(NodeLeft)
+	case TypeNodeKey:
+		return new(NodeKey)
+	}
+	return nil
+}
+
+// Types returns every event type of this build, in the order of the vocabulary, with an example of its payload.
+func Types() []TypeInfo {
+	const (
+		login   = int64(1767225600)
+		hash    = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA"
+		client  = "svc"
+		sha     = 32
+		session = "example session"
+	)
+	id := func(of string) ID { return DeriveID("knell/example", []byte(of)) }
+	key := func(of string) []byte {
+		return append(make([]byte, 0, sha), (of + "................................")[:sha]...)
+	}
+	user, scope, roles := id("user"), []string{"profile", "orders:read"}, []string{"member"}
+	examples := []Payload{
+		&LogStarted{HashKey: key("hash key")},
+		&SessionStarted{Session: id(session), User: user, Client: client, Scope: scope, IssuedAt: login, AccessExpires: login + 300,
+			IdleExpires: login + 86400, Expires: login + 30*86400, UserSeq: 17},
+		&SessionRefreshed{Session: id(session), Generation: 2, IssuedAt: login + 240, AccessExpires: login + 540,
+			IdleExpires: login + 86640, SessionSeq: 42, UserSeq: 17},
+		&RefreshReplayed{Session: id(session), Generation: 2, SessionSeq: 43},
+		&ClientToken{Session: id("token"), Client: client, Scope: scope, IssuedAt: login, AccessExpires: login + 300, ClientSeq: 9},
+		&SessionRevoked{Session: id(session)},
+		&UserRevoked{User: user, Cause: "disabled", UserSeq: 17},
+		&ClientRevoked{Client: client, Cause: "deleted", ClientSeq: 9},
+		&SigningKeyRevoked{Key: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"},
+		&AllRevoked{},
+		&UserCreated{User: user, Roles: roles, Secret: 16},
+		&UserEnabled{User: user, UserSeq: 18},
+		&UserRolesChanged{User: user, Roles: roles, Scope: scope, UserSeq: 19},
+		&PasswordChanged{User: user, Secret: 20},
+		&ClientCreated{Client: client, Secret: 8},
+		&LoginFailed{User: user, NameHash: id("name"), Cause: "password"},
+		&SecretUser{User: user, Name: "alice", Hash: hash, Roles: roles, Scope: scope, Disabled: true},
+		&SecretPassword{User: user, Hash: hash, UserSeq: 17},
+		&SecretRehash{User: user, Hash: hash, UserSeq: 17},
+		&SecretClient{Client: client, Name: "Orders", Hash: hash, Scope: scope},
+		&NodeJoined{Incarnation: id("life 2"), Replaces: id("life 1"), Version: "1.0.0", Level: Level, Issuer: "https://id.example.com", Audience: "api"},
+		&NodeBeat{Pings: []Ping{{Node: "n1", Incarnation: id("life 2"), Counter: 7, Applied: 42, Digest: id("digest"), Level: Level, LeaseMillis: 3000}}},
+		&NodeLeft{Incarnation: id("life 2")},
+		&NodeKey{Key: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k", Alg: "EdDSA", Public: key("public"),
+			RefreshPublic: key("refresh"), Incarnation: id("life 2")},
+	}
+	infos := make([]TypeInfo, len(examples))
+	for i, p := range examples {
+		infos[i] = TypeInfo{Type: p.Type(), Level: levelOf(p.Type()), Example: p}
+	}
+	return infos
+}

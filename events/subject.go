@@ -1,0 +1,83 @@
+package events
+
+import (
+	"crypto/sha256"
+	"strings"
+)
+
+// The subjects of the log. Consumers may read below subjectEvents; subjectSecret and subjectNode are for replicas.
+const (
+	subjectEvents = "knell.event."
+	subjectSecret = "knell.secret."
+	subjectNode   = "knell.node."
+)
+
+// Subject returns the NATS subject on which e travels, by its payload and, for what a node says of itself, by its node
+// name. Nothing that a user or an OAuth client chose stands in it.
+func Subject(e *Event) string {
+	typ := e.Data.Type()
+	family, kind, _ := strings.Cut(string(typ), ".")
+	switch family {
+	case "revoked":
+		return subjectEvents + string(typ)
+	case "log":
+		return subjectEvents + "log"
+	case "node":
+		return subjectNode + e.Node
+	case "secret":
+		return bucketed(subjectSecret, e.Data)
+	case "session", "account", "attempt":
+		return bucketed(subjectEvents+family+".", e.Data)
+	}
+	panic("events: type " + family + "." + kind + " has no subject")
+}
+
+// bucketed returns prefix and the bucket of the user or OAuth client that p is about: the first 12 bits of SHA-256 over
+// the text of the id, in hexadecimal. Events that name neither are put into the bucket of the session or of the hashed
+// user name.
+func bucketed(prefix string, p Payload) string {
+	var text [64]byte
+	h := sha256.Sum256(appendOwner(text[:0], p))
+	b := make([]byte, 0, 40)
+	b = append(b, prefix...)
+	b = append(b, hexDigits[h[0]>>4], hexDigits[h[0]&15], hexDigits[h[1]>>4])
+	return string(b)
+}
+
+// appendOwner appends the id of the one that p is about.
+func appendOwner(b []byte, p Payload) []byte {
+	switch p := p.(type) {
+	case *SessionStarted:
+		return p.User.AppendText(b)
+	case *SessionRefreshed:
+		return p.Session.AppendText(b)
+	case *RefreshReplayed:
+		return p.Session.AppendText(b)
+	case *ClientToken:
+		return append(b, p.Client...)
+	case *UserCreated:
+		return p.User.AppendText(b)
+	case *UserEnabled:
+		return p.User.AppendText(b)
+	case *UserRolesChanged:
+		return p.User.AppendText(b)
+	case *PasswordChanged:
+		return p.User.AppendText(b)
+	case *ClientCreated:
+		return append(b, p.Client...)
+	case *LoginFailed:
+		if p.User.IsZero() {
+			return p.NameHash.AppendText(b)
+		}
+		return p.User.AppendText(b)
+	case *SecretUser:
+		return p.User.AppendText(b)
+	case *SecretPassword:
+		return p.User.AppendText(b)
+	case *SecretRehash:
+		return p.User.AppendText(b)
+	case *SecretClient:
+		return append(b, p.Client...)
+	}
+	panic("events: " + string(p.Type()) + " has no owner")
+}
