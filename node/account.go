@@ -1,0 +1,237 @@
+package node
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/password"
+)
+
+// account is a copy of what a login is decided on. The zero account is one that does not exist.
+type account struct {
+	id       events.ID
+	hash     string
+	scope    []string
+	seq      uint64
+	credSeq  uint64
+	disabled bool
+}
+
+// account returns the account of a login name.
+func (n *Node) account(name string) account {
+	key, err := normalName(name)
+	if err != nil {
+		return account{}
+	}
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	u := n.state.names[key]
+	if u == nil {
+		return account{}
+	}
+	return account{u.id, u.hash, u.scope, u.seq, u.credSeq, u.disabled}
+}
+
+// checkPassword reports whether pw opens acc. An unknown account, a wrong password and a disabled account cost the same
+// work.
+func (n *Node) checkPassword(ctx context.Context, acc account, pw string) (bool, error) {
+	if acc.id.IsZero() {
+		return false, busy(n.hasher.VerifyUnknown(ctx, pw))
+	}
+	r, err := n.hasher.Verify(ctx, acc.hash, pw)
+	if err != nil {
+		return false, busy(err)
+	}
+	ok := r.OK && !acc.disabled
+	if ok && r.Rehash {
+		n.later(func(ctx context.Context) { n.rehash(ctx, acc, pw) })
+	}
+	return ok, nil
+}
+
+// rehash stores a password that was just verified under the parameters of today.
+func (n *Node) rehash(ctx context.Context, acc account, pw string) {
+	hash, err := n.hasher.Hash(ctx, pw)
+	if err != nil {
+		return // the next login tries again
+	}
+	d := &events.SecretRehash{User: acc.id, Hash: hash, UserSeq: acc.credSeq}
+	if _, err := n.commit(ctx, n.newEvent(d, acc.id.String(), Origin{Actor: "system"}), plain); err != nil {
+		n.log.Warn("password not rehashed", "user", acc.id, "error", err)
+	}
+}
+
+// busy turns the hasher's refusal into the node's.
+func busy(err error) error {
+	var b *password.BusyError
+	switch {
+	case errors.As(err, &b):
+		return &BusyError{RetryAfter: b.RetryAfter}
+	case errors.Is(err, password.ErrPolicy):
+		return fmt.Errorf("%w: %w", ErrBadRequest, err)
+	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
+		return &BusyError{RetryAfter: time.Second}
+	}
+	return err
+}
+
+// noteFailure records a refused login, in the background: it is noise from outside and is shed first.
+func (n *Node) noteFailure(acc account, req LoginRequest) {
+	if n.nearlyFull(attemptShare) {
+		return
+	}
+	d := &events.LoginFailed{User: acc.id, Cause: "password"}
+	subject := acc.id.String()
+	switch {
+	case acc.id.IsZero():
+		d.Cause, d.NameHash = "unknown", n.hashName(req.Name)
+		subject = d.NameHash.String()
+	case acc.disabled:
+		d.Cause = "disabled"
+	}
+	o := req.Origin
+	o.Actor = "anonymous"
+	e := n.newEvent(d, subject, o)
+	n.later(func(ctx context.Context) {
+		if _, err := n.cfg.Log.Append(ctx, e); err != nil {
+			n.log.Debug("attempt not recorded", "error", err)
+		}
+	})
+}
+
+// hashName returns a keyed hash of a name that no user has: people type passwords into name fields.
+func (n *Node) hashName(name string) events.ID {
+	n.mu.RLock()
+	key := n.state.hashKey
+	n.mu.RUnlock()
+	m := hmac.New(sha256.New, key)
+	m.Write([]byte(name))
+	return events.ID(m.Sum(nil)[:16])
+}
+
+// normalName returns the form under which a login name is kept: without surrounding space, letters in lower case.
+func normalName(name string) (string, error) {
+	if !utf8.ValidString(name) {
+		return "", fmt.Errorf("%w: name is not valid UTF-8", ErrBadRequest)
+	}
+	name = strings.ToLower(strings.TrimSpace(name))
+	if name == "" || len(name) > 128 {
+		return "", fmt.Errorf("%w: name must have 1 to 128 bytes", ErrBadRequest)
+	}
+	for _, r := range name {
+		if !unicode.IsPrint(r) {
+			return "", fmt.Errorf("%w: name has a character that cannot be printed", ErrBadRequest)
+		}
+	}
+	return name, nil
+}
+
+// maxWords bounds the bytes of roles, and those of scopes: both have to fit into a token of 4 kB, base64 and all.
+const maxWords = 1024
+
+// checkWords checks roles or scopes: RFC 6749 scope tokens.
+func checkWords(kind string, words []string) error {
+	if len(words) > 64 || len(strings.Join(words, " ")) > maxWords {
+		return fmt.Errorf("%w: more than 64 %ss, or more than %d bytes of them", ErrBadRequest, kind, maxWords)
+	}
+	for i, w := range words {
+		if !scopeToken(w) {
+			return fmt.Errorf("%w: %s %q is malformed", ErrBadRequest, kind, w)
+		}
+		if slices.Contains(words[:i], w) {
+			return fmt.Errorf("%w: %s %q is named twice", ErrBadRequest, kind, w)
+		}
+	}
+	return nil
+}
+
+// scopeToken reports whether s is a scope-token of RFC 6749 section 3.3 of at most 64 bytes. Commas are refused as well:
+// proxies join header values with them.
+func scopeToken(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c > '~' || c == '"' || c == '\\' || c == ',' {
+			return false
+		}
+	}
+	return true
+}
+
+// grantScope returns what is granted of what was asked: all that is allowed when nothing was asked, and nothing beyond it.
+func grantScope(asked, allowed []string) ([]string, error) {
+	if len(asked) == 0 {
+		return slices.Clone(allowed), nil
+	}
+	var granted []string
+	for _, s := range asked {
+		if !slices.Contains(allowed, s) {
+			return nil, fmt.Errorf("%w: %q may not be granted", ErrInvalidScope, s)
+		}
+		if !slices.Contains(granted, s) {
+			granted = append(granted, s)
+		}
+	}
+	return granted, nil
+}
+
+// narrowScope returns what an access token is limited to of its session's scope (RFC 6749 section 6), nil for no limit.
+func narrowScope(asked, session []string) ([]string, error) {
+	if len(asked) == 0 {
+		return nil, nil
+	}
+	return grantScope(asked, session)
+}
+
+// credentialCache remembers which client secret was right, so that the slow hash is not computed on every request. An entry
+// holds for the sequence of the client's record only.
+type credentialCache struct {
+	mu      sync.Mutex
+	key     []byte
+	entries map[string]credential
+}
+
+type credential struct {
+	seq uint64
+	mac [sha256.Size]byte
+}
+
+func (c *credentialCache) mac(secret string) [sha256.Size]byte {
+	m := hmac.New(sha256.New, c.key)
+	m.Write([]byte(secret))
+	return [sha256.Size]byte(m.Sum(nil))
+}
+
+// known reports whether secret was verified for the record of id at seq.
+func (c *credentialCache) known(id, secret string, seq uint64) bool {
+	c.mu.Lock()
+	e, ok := c.entries[id]
+	c.mu.Unlock()
+	if !ok || e.seq != seq {
+		return false
+	}
+	mac := c.mac(secret)
+	return hmac.Equal(e.mac[:], mac[:])
+}
+
+// add remembers a verified secret. There is one entry a client at most.
+func (c *credentialCache) add(id, secret string, seq uint64) {
+	e := credential{seq: seq, mac: c.mac(secret)}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.entries == nil {
+		c.entries = map[string]credential{}
+	}
+	c.entries[id] = e
+}

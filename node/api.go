@@ -1,0 +1,150 @@
+package node
+
+import (
+	"time"
+
+	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/token"
+)
+
+// Origin says who asks for a command and from where; it goes into the event. Client-supplied text is cut and cleaned, never
+// refused.
+type Origin struct {
+	Actor     string // "" means the subject of the command itself
+	Address   string // client address
+	UserAgent string
+	RequestID string
+	Reason    string
+}
+
+// LoginRequest is a resource owner password login (RFC 6749 section 4.3).
+type LoginRequest struct {
+	Name     string
+	Password string
+	Client   string   // authenticated OAuth client, "" for a first-party login
+	Scope    []string // nil asks for all that the user may have
+	Origin   Origin
+}
+
+// RefreshRequest presents a refresh token (RFC 6749 section 6).
+type RefreshRequest struct {
+	Token  string
+	Client string   // authenticated OAuth client, "" for a first-party session; must be the one that the session is of
+	Scope  []string // nil: all that the session has; else the access token gets these of them, and no others may be asked
+	Origin Origin
+}
+
+// Tokens is what a login or a refresh gives.
+type Tokens struct {
+	AccessToken  string
+	RefreshToken string // "" when there is none
+	ExpiresIn    time.Duration
+	Scope        []string
+	Session      events.ID
+	Seq          uint64 // log sequence of the event that made them
+}
+
+// NewUser describes a user to be created. Exactly one of Password and Hash is set.
+type NewUser struct {
+	Name     string
+	Password string
+	Hash     string // PHC string of argon2id, or bcrypt: an imported hash
+	Roles    []string
+	Scope    []string
+	Disabled bool
+}
+
+// User is a user as the state knows it.
+type User struct {
+	ID       events.ID
+	Name     string
+	Roles    []string
+	Scope    []string
+	Disabled bool
+	Created  time.Time
+	Sessions int // live ones
+}
+
+// NewClient describes an OAuth client to be created. An empty Secret makes a public client.
+type NewClient struct {
+	ID     string
+	Name   string
+	Secret string
+	Scope  []string
+}
+
+// Status describes a replica for operators.
+type Status struct {
+	Node        string        `json:"node"`
+	Incarnation string        `json:"incarnation"`
+	Epoch       string        `json:"epoch"`
+	Applied     uint64        `json:"applied"`
+	Digest      string        `json:"digest"`
+	Lease       time.Duration `json:"-"` // remaining; 0 when there is none
+	Ready       bool          `json:"ready"`
+	Fenced      string        `json:"fenced,omitempty"` // why the replica will not serve until it is restarted
+	Peers       []Peer        `json:"peers"`
+	Users       int           `json:"users"`
+	Sessions    int           `json:"sessions"`
+	Revoked     int           `json:"revoked"`
+	LogBytes    int64         `json:"log_bytes"`
+	LogMaxBytes int64         `json:"log_max_bytes"`
+	Pending     int           `json:"pending_barriers"`
+}
+
+// Peer is another replica as this one sees it.
+type Peer struct {
+	Node        string        `json:"node"`
+	Incarnation string        `json:"incarnation"`
+	Applied     uint64        `json:"applied"`
+	Horizon     time.Duration `json:"-"` // how long it may still hold a lease; 0: it holds none
+}
+
+// Identity says for whom a verified token speaks. The zero Identity is nobody. It is a small value; copying it copies
+// no claims.
+type Identity struct{ c *token.Claims }
+
+// Valid reports whether i is somebody.
+func (i Identity) Valid() bool { return i.c != nil }
+
+// Subject returns the opaque id of the user (RFC 9068 "sub"), or the client id for a client's own token.
+func (i Identity) Subject() string { return i.c.Subject }
+
+// Client returns the OAuth client id, "" for a first-party login.
+func (i Identity) Client() string { return i.c.ClientID }
+
+// Session returns the id of the session.
+func (i Identity) Session() events.ID { return events.ID(i.c.Session) }
+
+// TokenID returns the "jti".
+func (i Identity) TokenID() string { return i.c.ID }
+
+// Scope returns the granted scopes, space separated.
+func (i Identity) Scope() string { return i.c.Scope }
+
+// Scopes returns the granted scopes. Read only.
+func (i Identity) Scopes() []string { return i.c.Scopes }
+
+// Roles returns the user's roles at issue. Read only.
+func (i Identity) Roles() []string { return i.c.Roles }
+
+// Expires returns the instant at which the token expires.
+func (i Identity) Expires() time.Time { return time.Unix(i.c.Expires, 0) }
+
+// IssuedAt returns the instant at which the token was issued.
+func (i Identity) IssuedAt() time.Time { return time.Unix(i.c.IssuedAt, 0) }
+
+// HasScope reports whether scope was granted.
+func (i Identity) HasScope(scope string) bool { return contains(i.c.Scopes, scope) }
+
+// HasRole reports whether the user had role when the token was issued.
+func (i Identity) HasRole(role string) bool { return contains(i.c.Roles, role) }
+
+func contains(list []string, s string) bool {
+	for _, v := range list {
+		if v == s {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,226 @@
+package node
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/fence"
+)
+
+// digestRing is how many of the newest digests a replica keeps, to compare them with what its peers say of theirs.
+const digestRing = 8192
+
+// errDiverged: this replica's state is not what the log means to the others.
+var errDiverged = errors.New("state differs from the other replicas'")
+
+// follow is the apply loop: the only writer of the state.
+func (n *Node) follow() {
+	err := n.cfg.Log.Follow(n.ctx, 0, n.deliver)
+	if n.ctx.Err() == nil {
+		n.fatal(fmt.Errorf("log: %w", err))
+	}
+}
+
+// deliver applies one batch in order. After each message readers see its effect; after the batch the replicas that wait
+// for this one hear how far it is.
+func (n *Node) deliver(batch []events.Message) error {
+	var e events.Event
+	for i := range batch {
+		m := &batch[i]
+		if err := events.Decode(m.Data, &e); err != nil {
+			// To skip what one cannot read would be to serve without knowing what was revoked.
+			return fmt.Errorf("message %d: %w", m.Seq, err)
+		}
+		if err := n.applyOne(m.Seq, &e); err != nil {
+			return err
+		}
+		if e.Node != n.cfg.Name && narrows(e.Data) {
+			n.keeping.owes(e.Node)
+		}
+	}
+	n.report()
+	n.wait.reached(n.hot.applied.Load())
+	return nil
+}
+
+// applyOne folds one event, publishes its effect to readers, and only then lets anybody rely on it.
+func (n *Node) applyOne(seq uint64, e *events.Event) error {
+	n.mu.Lock()
+	if seq != n.state.seq+1 {
+		n.mu.Unlock()
+		return fmt.Errorf("message %d came after %d", seq, n.state.seq)
+	}
+	out := n.state.apply(seq, e)
+	n.keeping.ring[seq%digestRing] = n.state.digest
+	logTime := n.state.logTime
+	n.mu.Unlock()
+
+	n.hot.logTime.Store(logTime / 1e9)
+	n.hot.applied.Store(seq)
+	if err := n.keeping.checkMark(seq, n.state); err != nil {
+		return err
+	}
+	if err := n.observe(seq, e, out); err != nil {
+		return err
+	}
+	if e.Node == n.cfg.Name {
+		if tag, wait := n.wait.applied(e.ID, out); wait {
+			n.openBarrier(seq, tag)
+		}
+	}
+	return nil
+}
+
+// observe feeds the lease and the barriers with what an event says about replicas.
+func (n *Node) observe(seq uint64, e *events.Event, out outcome) error {
+	switch d := e.Data.(type) {
+	case *events.LogStarted:
+		n.keeping.begin()
+	case *events.NodeBeat:
+		if out.void == "" {
+			return n.observeBeat(seq, e, d)
+		}
+	case *events.NodeJoined:
+		if out.void == "" {
+			n.observeJoined(seq, d)
+		}
+	case *events.NodeLeft:
+		if out.void == "" {
+			n.observeLeft(d.Incarnation)
+		}
+	case *events.SessionRefreshed:
+		if out.void == "" {
+			n.recent.note(d.Session, refreshMark{seq, n.clock.read().Mono, n.hot.logTime.Load()}, n.cfg.Grace)
+		}
+	}
+	return nil
+}
+
+// observeBeat takes each ping of a beat: the horizon of a peer, or this replica's own lease.
+func (n *Node) observeBeat(seq uint64, e *events.Event, d *events.NodeBeat) error {
+	k := &n.keeping
+	now := n.clock.read()
+	var conflict error
+	k.mu.Lock()
+	for _, p := range d.Pings {
+		k.machine.Beat(seq, fence.Ping{
+			Inc: fence.Incarnation(p.Incarnation), Counter: p.Counter, Applied: p.Applied, Length: millis(p.LeaseMillis),
+		}, now)
+		if p.Incarnation != n.life.inc {
+			k.observePeer(p, seq)
+			conflict = cmp.Or(conflict, n.conflictLocked(p, seq))
+		}
+	}
+	lease := k.machine.Lease()
+	diverged := k.divergedLocked(now)
+	if ahead := time.Until(e.Time); ahead > time.Minute && !k.warnedAhead {
+		k.warnedAhead = true
+		n.log.Error("log time is far ahead of this replica's clock", "node", e.Node, "ahead", ahead)
+	}
+	n.publishLease(lease, now)
+	k.mu.Unlock()
+	switch {
+	case conflict != nil:
+		return conflict
+	case diverged:
+		return errDiverged
+	}
+	n.settle()
+	return nil
+}
+
+// millis is the length of a lease that a peer announces. The machine bounds it.
+func millis(n uint64) time.Duration { return time.Duration(min(n, 1<<32)) * time.Millisecond }
+
+// observeJoined notes that a life has begun and, where its directory proves it, that the one before has ended.
+func (n *Node) observeJoined(seq uint64, d *events.NodeJoined) {
+	n.keeping.mu.Lock()
+	n.keeping.joined[d.Incarnation] = joining{seq, d.Issuer, d.Audience}
+	n.keeping.mu.Unlock()
+	if !d.Replaces.IsZero() && d.Replaces != n.life.inc {
+		n.observeLeft(d.Replaces)
+	}
+}
+
+func (n *Node) observeLeft(inc events.ID) {
+	k := &n.keeping
+	k.mu.Lock()
+	k.machine.Left(fence.Incarnation(inc))
+	delete(k.peers, inc)
+	delete(k.joined, inc)
+	k.mu.Unlock()
+	n.settle()
+}
+
+// narrows reports whether a command may wait at a barrier for an event of this kind.
+func narrows(p events.Payload) bool {
+	switch p.(type) {
+	case *events.SessionRevoked, *events.UserRevoked, *events.ClientRevoked, *events.SigningKeyRevoked, *events.AllRevoked,
+		*events.SecretUser, *events.SecretPassword, *events.SecretClient, *events.UserEnabled, *events.UserRolesChanged,
+		*events.NodeKey:
+		return true
+	}
+	return false
+}
+
+// reportSize is the length of an applied report: incarnation, sequence, digest.
+const reportSize = 16 + 8 + 16
+
+// report tells the replicas that wait for this one how far it has applied. It runs after readers see the change.
+func (n *Node) report() {
+	origins := n.keeping.takeOwed()
+	if len(origins) == 0 {
+		return
+	}
+	n.mu.RLock()
+	seq, digest := n.state.seq, n.state.digest
+	n.mu.RUnlock()
+	b := make([]byte, 0, reportSize)
+	b = append(b, n.life.inc[:]...)
+	b = binary.BigEndian.AppendUint64(b, seq)
+	b = append(b, digest[:]...)
+	for _, to := range origins {
+		if err := n.cfg.Log.Tell(to, b); err != nil {
+			// The next repetition or the next beat says it again.
+			n.log.Debug("applied report not sent", "to", to, "error", err)
+		}
+	}
+}
+
+// hear takes an applied report of another replica.
+func (n *Node) hear(from string, data []byte) {
+	if len(data) != reportSize {
+		n.log.Warn("malformed applied report", "from", from, "bytes", len(data))
+		return
+	}
+	inc := events.ID(data[:16])
+	seq := binary.BigEndian.Uint64(data[16:24])
+	if known, same := n.sameDigest(seq, events.ID(data[24:])); known && !same {
+		n.log.Error("applied report with another digest", "from", from, "seq", seq)
+		return
+	}
+	k := &n.keeping
+	k.mu.Lock()
+	if p := k.peers[inc]; p == nil || p.name != from {
+		k.mu.Unlock()
+		return
+	}
+	k.machine.Report(fence.Incarnation(inc), seq)
+	k.peers[inc].applied = max(k.peers[inc].applied, seq)
+	k.mu.Unlock()
+	n.settle()
+}
+
+// sameDigest compares d with this replica's digest at seq; known is false when it has not got there or has forgotten it.
+func (n *Node) sameDigest(seq uint64, d events.ID) (known, same bool) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if seq == 0 || seq > n.state.seq || seq+digestRing <= n.state.seq {
+		return false, false
+	}
+	return true, n.keeping.ring[seq%digestRing] == d
+}

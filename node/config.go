@@ -1,0 +1,104 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/fence"
+	"github.com/knell-auth/knell/internal/password"
+)
+
+// Log is the shared log as a node uses it. events.Log is one over JetStream; eventstest has one in memory. Both pass the
+// same conformance suite.
+type Log interface {
+	// Append adds e unless an event with its id is there, and returns its sequence. See events.Log.Append for the errors.
+	Append(ctx context.Context, e *events.Event) (uint64, error)
+	// Follow delivers every message after the sequence after, in order and without gaps, until ctx ends or deliver fails.
+	Follow(ctx context.Context, after uint64, deliver func([]events.Message) error) error
+	// Stat describes the log as its leader sees it.
+	Stat(ctx context.Context) (events.Stat, error)
+	// Tell sends an unreliable notice to another node.
+	Tell(to string, data []byte) error
+	// Listen receives the notices that are sent to this node.
+	Listen(deliver func(from string, data []byte)) (stop func(), err error)
+}
+
+// Config configures a node. The zero value of each field is safe.
+type Config struct {
+	Name        string           // replica's name, [a-z0-9-]{1,32}; required
+	Dir         string           // the replica's own directory: signing keys and checkpoint; required
+	Log         Log              // required
+	Issuer      string           // "iss"; required
+	Audience    string           // "aud"; required
+	Lease       time.Duration    // 0: DefaultLease
+	AccessTTL   time.Duration    // life of an access token; 0: 5 min
+	RefreshIdle time.Duration    // a refresh token ends when unused for so long; 0: 24 h
+	SessionTTL  time.Duration    // no refresh reaches beyond this; 0: 30 days
+	Grace       time.Duration    // a refresh token may be presented twice within it; 0: 30 s; negative: never
+	CacheTokens int              // verified tokens remembered; 0: 131,072
+	Password    password.Config  // hashing
+	Hasher      *password.Hasher // shared by the nodes of one process, so that its cap is the machine's; nil: an own one, by Password
+	Version     string           // build version, told to peers
+	Logger      *slog.Logger     // nil: nothing is logged
+	Break       fence.Mutation   // removes a mechanism, for tests that show it is needed; a program may set it only if fence.Breakable
+}
+
+// opTimeout bounds a command whose caller set no deadline.
+const opTimeout = 30 * time.Second
+
+// DefaultLease outlasts the election of a stream leader even when its first vote is split: measured, at most 3.0 s from the
+// leader's death to the next commit with the timers of the embedded server. A lease is renewed beatsPerLease times in its
+// length, so one in force has at least 3.5 s left.
+const DefaultLease = 4 * time.Second
+
+// minLease is the shortest lease that leaves room for beats and their commits.
+const minLease = 200 * time.Millisecond
+
+// withDefaults returns c with zero fields filled in, or an error that names the field.
+func (c Config) withDefaults() (Config, error) {
+	if !events.ValidNodeName(c.Name) {
+		return c, fmt.Errorf("node: name %q: want 1 to 32 of a-z, 0-9 and -", c.Name)
+	}
+	switch {
+	case c.Dir == "":
+		return c, errors.New("node: Dir is required")
+	case c.Log == nil:
+		return c, errors.New("node: Log is required")
+	case c.Issuer == "" || c.Audience == "":
+		return c, errors.New("node: Issuer and Audience are required")
+	}
+	setDefault(&c.Lease, DefaultLease)
+	setDefault(&c.AccessTTL, 5*time.Minute)
+	setDefault(&c.RefreshIdle, 24*time.Hour)
+	setDefault(&c.SessionTTL, 30*24*time.Hour)
+	setDefault(&c.Grace, 30*time.Second)
+	setDefault(&c.CacheTokens, 1<<17)
+	if c.Hasher == nil {
+		c.Hasher = password.New(c.Password)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case c.Lease < minLease:
+		return c, fmt.Errorf("node: lease %v is shorter than %v", c.Lease, minLease)
+	case c.AccessTTL < time.Second || c.RefreshIdle < time.Second || c.SessionTTL < time.Second:
+		return c, errors.New("node: token lifetimes must be at least 1s")
+	case c.AccessTTL > 24*time.Hour:
+		return c, errors.New("node: access tokens live at most 24h")
+	case c.CacheTokens < 0:
+		return c, errors.New("node: CacheTokens must not be negative")
+	}
+	return c, nil
+}
+
+func setDefault[T comparable](p *T, v T) {
+	var zero T
+	if *p == zero {
+		*p = v
+	}
+}

@@ -1,0 +1,62 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Errors of a node. Callers tell them apart with errors.Is; package httpapi has the one table that maps them to statuses.
+var (
+	// ErrNotCurrent: this replica holds no lease and cannot prove that it is current; neither a yes nor a no would be
+	// safe. 503.
+	ErrNotCurrent = errors.New("replica cannot prove that it is current")
+	// ErrUnknownOutcome: the command may or may not have been carried out. 503.
+	ErrUnknownOutcome = errors.New("outcome unknown")
+	// ErrFull: the log has no room for this kind of event. 503.
+	ErrFull = errors.New("log is full")
+	// ErrClosed: the node is stopping or was fenced for good. 503.
+	ErrClosed = errors.New("replica is stopped")
+
+	// ErrInvalidToken: the token is malformed, foreign, expired, revoked or stale. 401. The errors below refine it.
+	ErrInvalidToken = errors.New("invalid token")
+	// ErrExpired is an ErrInvalidToken.
+	ErrExpired = fmt.Errorf("%w: expired", ErrInvalidToken)
+	// ErrRevoked is an ErrInvalidToken: its session has ended.
+	ErrRevoked = fmt.Errorf("%w: session has ended", ErrInvalidToken)
+	// ErrStale is an ErrInvalidToken: roles changed after it was issued; refreshing gives a good one.
+	ErrStale = fmt.Errorf("%w: claims are out of date, refresh the token", ErrInvalidToken)
+
+	// ErrInvalidGrant: wrong name or password, or a refresh token that is not good (RFC 6749 section 5.2).
+	ErrInvalidGrant = errors.New("invalid grant")
+	// ErrInvalidClient: client authentication failed.
+	ErrInvalidClient = errors.New("invalid client")
+	// ErrInvalidScope: a scope was asked that may not be granted, or is malformed.
+	ErrInvalidScope = errors.New("invalid scope")
+	// ErrBadRequest: an argument is malformed; the error's text says which and is safe to show.
+	ErrBadRequest = errors.New("bad request")
+	// ErrExists: the name is taken.
+	ErrExists = errors.New("already exists")
+	// ErrNotFound: no such user, client or session.
+	ErrNotFound = errors.New("not found")
+)
+
+// BusyError says that the work was refused because too much of it is waiting. 503 with Retry-After.
+type BusyError struct{ RetryAfter time.Duration }
+
+// Error implements error.
+func (e *BusyError) Error() string { return "too busy, retry after " + e.RetryAfter.String() }
+
+// PendingError says that a revocation is committed, but that its caller stopped waiting before every replica was known
+// to refuse. It is not a success.
+type PendingError struct {
+	Seq     uint64    // sequence of the revocation in the log
+	Pending []string  // names of the replicas that may still accept
+	Certain time.Time // the instant by which none does any more, by this replica's clock
+}
+
+// Error implements error.
+func (e *PendingError) Error() string {
+	return "committed, pending on " + strings.Join(e.Pending, ", ")
+}

@@ -1,0 +1,296 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/fence"
+)
+
+// beatsPerLease is how often in the length of a lease a beat is sent: the more, the longer an election may take without
+// anybody's lease running out, and the more messages.
+const beatsPerLease = 8
+
+// ticksPerLease is how often the keeper looks whether a horizon has passed and repeats applied reports.
+const ticksPerLease = 60
+
+// maxBeats bounds the beats that wait for their commit.
+const maxBeats = 16
+
+// keeping is the lease and the barriers of this replica: the pure machine of package fence, and what feeds it.
+type keeping struct {
+	mu      sync.Mutex // guards all below
+	machine *fence.Machine
+	peers   map[events.ID]*peer
+	joined  map[events.ID]joining // what each life said when it joined
+	counter uint64
+	flying  int // beats that are being appended
+	stopped bool
+	failure error
+	// owed are the replicas that wait for a report; told are those that got one lately and get it again.
+	owed, told  map[string]int
+	warnedAhead bool
+	lastDrift   time.Duration
+
+	begun, granted chan struct{}         // closed once
+	ring           [digestRing]events.ID // guarded by Node.mu
+	mark           mark                  // of an earlier life; set before the apply loop runs, then read by it alone
+	saved          identity              // the keeper's
+}
+
+// peer is another life as its beats describe it.
+type peer struct {
+	name     string
+	applied  uint64
+	digest   verdict
+	lastBeat uint64
+}
+
+// verdict says whether a peer's digest agreed when it was last compared.
+type verdict uint8
+
+const (
+	unknownDigest verdict = iota
+	sameDigest
+	otherDigest
+)
+
+func (k *keeping) init(n *Node, id identity) {
+	k.machine = fence.New(fence.Config{Self: fence.Incarnation(n.life.inc), Length: n.cfg.Lease, Break: n.cfg.Break}, n.clock.read(), nil)
+	k.peers, k.joined = map[events.ID]*peer{}, map[events.ID]joining{}
+	k.owed, k.told = map[string]int{}, map[string]int{}
+	k.begun, k.granted = make(chan struct{}), make(chan struct{})
+	k.mark = id.Checkpoint
+	k.saved = id
+	k.saved.Incarnation, k.saved.Lock = n.life.inc.String(), inode(n.life.lock)
+}
+
+// begin notes that the log has its first event. Called by the apply loop.
+func (k *keeping) begin() {
+	select {
+	case <-k.begun:
+	default:
+		close(k.begun)
+	}
+}
+
+// checkMark compares the log with what an earlier life of this replica saw of it.
+func (k *keeping) checkMark(seq uint64, s *state) error {
+	if k.mark.Seq == 0 || seq > k.mark.Seq {
+		return nil
+	}
+	if k.mark.Epoch != s.epoch.String() {
+		return fmt.Errorf("%w: this data directory belongs to another log (epoch %s, not %s)", events.ErrRewound, k.mark.Epoch, s.epoch)
+	}
+	if seq == k.mark.Seq && k.mark.Digest != s.digest.String() {
+		return fmt.Errorf("%w: message %d is not the one that this replica applied before", events.ErrRewound, seq)
+	}
+	return nil
+}
+
+// keep sends beats, lets barriers end at their horizons, repeats reports and watches the clocks, until the node ends.
+func (n *Node) keep() {
+	beat := time.NewTicker(n.cfg.Lease / beatsPerLease)
+	defer beat.Stop()
+	tick := time.NewTicker(n.cfg.Lease / ticksPerLease)
+	defer tick.Stop()
+	slow := time.NewTicker(5 * time.Second)
+	defer slow.Stop()
+	if err := n.checkLength(); err != nil {
+		n.fatal(err)
+		return
+	}
+	n.beat()
+	for {
+		select {
+		case <-n.ctx.Done():
+			return
+		case <-beat.C:
+			n.beat()
+		case <-tick.C:
+			n.watchClocks()
+			n.settle()
+			n.keeping.owesAgain()
+			n.report()
+		case <-slow.C:
+			n.later(n.measureLog)
+			n.later(n.settleRecords)
+			n.saveCheckpoint()
+		}
+	}
+}
+
+// checkLength refuses a log that ends before what an earlier life applied. The node has just read its own joined event, so
+// it has read the whole log.
+func (n *Node) checkLength() error {
+	if have := n.hot.applied.Load(); have < n.keeping.mark.Seq {
+		return fmt.Errorf("%w: it ends at %d, this replica had applied %d", events.ErrRewound, have, n.keeping.mark.Seq)
+	}
+	return nil
+}
+
+// beat notes the clocks and sends a beat. The lease that it brings is dated from here, not from its delivery.
+func (n *Node) beat() {
+	k := &n.keeping
+	k.mu.Lock()
+	// Without a lease one beat at a time is enough, and it is tried again by itself. More would pile up in a log server that
+	// leads a minority, which has to take back all of them before it is of use again.
+	// It is given up soon, so that the lease it may bring is not one that is about to end.
+	limit, life := maxBeats, n.cfg.Lease
+	if !n.hot.lease.Load().Valid(n.clock.read()) {
+		limit, life = 1, n.cfg.Lease/4
+	}
+	if k.flying >= limit || k.stopped {
+		k.mu.Unlock()
+		return
+	}
+	k.flying++
+	k.counter++
+	counter := k.counter
+	k.machine.Sent(counter, n.clock.read())
+	k.mu.Unlock()
+
+	n.mu.RLock()
+	ping := events.Ping{
+		Node: n.cfg.Name, Incarnation: n.life.inc, Counter: counter, Applied: n.state.seq, Digest: n.state.digest, Level: events.Level,
+		LeaseMillis: uint64((n.cfg.Lease + time.Millisecond - 1) / time.Millisecond),
+	}
+	n.mu.RUnlock()
+	e := n.newEvent(&events.NodeBeat{Pings: []events.Ping{ping}}, n.cfg.Name, Origin{Actor: "system"})
+	n.work.Go(func() {
+		ctx, cancel := context.WithTimeout(n.ctx, life)
+		defer cancel()
+		if _, err := n.cfg.Log.Append(ctx, e); err != nil {
+			n.log.Debug("beat not appended", "counter", counter, "error", err)
+		}
+		k.mu.Lock()
+		k.flying--
+		k.mu.Unlock()
+	})
+}
+
+// publishLease makes lease the one that verifications read. k.mu is held, so that no older one overwrites it.
+func (n *Node) publishLease(lease fence.Lease, now fence.Reading) {
+	k := &n.keeping
+	if k.stopped {
+		return
+	}
+	n.hot.lease.Store(&lease)
+	if lease.Valid(now) {
+		select {
+		case <-k.granted:
+		default:
+			close(k.granted)
+		}
+	}
+}
+
+// stopServing drops the lease for good.
+func (n *Node) stopServing() {
+	k := &n.keeping
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.stopped = true
+	k.machine.Fence()
+	n.hot.lease.Store(nil)
+}
+
+// watchClocks drops the lease when the wall clock was set back: a suspension after that could not be seen.
+func (n *Node) watchClocks() {
+	now := n.clock.read()
+	k := &n.keeping
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	drift := now.Wall - now.Mono
+	step := drift - k.lastDrift
+	k.lastDrift = drift
+	if step < -n.cfg.Lease/20 {
+		n.log.Warn("wall clock was set back, lease dropped until the next beat", "step", step)
+		k.machine.Fence()
+		n.publishLease(k.machine.Lease(), now)
+	}
+}
+
+// openBarrier fixes the replicas to wait for. The effect of the event at seq is visible here already.
+func (n *Node) openBarrier(seq, tag uint64) {
+	k := &n.keeping
+	k.mu.Lock()
+	done := k.machine.Barrier(seq, n.clock.read(), tag)
+	k.mu.Unlock()
+	if done {
+		n.wait.complete(tag)
+	}
+}
+
+// settle lets the commands go on whose barrier is complete.
+func (n *Node) settle() {
+	k := &n.keeping
+	k.mu.Lock()
+	tags := k.machine.Completed(nil, n.clock.read())
+	k.mu.Unlock()
+	for _, tag := range tags {
+		n.wait.complete(tag)
+	}
+}
+
+// fail notes why the node is fenced for good. It reports whether this is the first cause.
+func (k *keeping) fail(cause error) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.failure != nil {
+		return false
+	}
+	k.failure = cause
+	return true
+}
+
+func (k *keeping) cause() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.failure
+}
+
+// owes notes that the replica to waits for a report.
+func (k *keeping) owes(to string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.owed[to] = reportRepeats
+}
+
+// reportRepeats is how often a report is said again, a tick apart; after that the beats say it.
+const reportRepeats = 3
+
+// takeOwed returns the replicas that are to be told now.
+func (k *keeping) takeOwed() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.owed) == 0 {
+		return nil
+	}
+	list := make([]string, 0, len(k.owed))
+	for to, left := range k.owed {
+		list = append(list, to)
+		if left > 0 {
+			k.told[to] = left
+		} else {
+			delete(k.told, to)
+		}
+	}
+	clear(k.owed)
+	return list
+}
+
+// owesAgain lets the newest reports be repeated: a notice may be lost.
+func (k *keeping) owesAgain() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for to, left := range k.told {
+		if _, fresh := k.owed[to]; !fresh {
+			k.owed[to] = left - 1
+		}
+	}
+	clear(k.told)
+}

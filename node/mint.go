@@ -1,0 +1,108 @@
+package node
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/token"
+)
+
+// mint signs the tokens of a session's generation g, which this replica has applied.
+func (n *Node) mint(id events.ID, g generation) (Tokens, error) {
+	n.mu.RLock()
+	ses := n.state.sessions[id]
+	if ses == nil {
+		n.mu.RUnlock()
+		return Tokens{}, fmt.Errorf("%w: session has ended", ErrInvalidGrant)
+	}
+	c, refresh := n.claims(ses, g)
+	word := ses.word
+	n.mu.RUnlock()
+	access, err := n.signing.access.Sign(c)
+	if err != nil {
+		return Tokens{}, fmt.Errorf("sign: %w", err)
+	}
+	n.hot.cache.Insert(access, token.Entry{Expires: uint32(c.Expires), Session: word, Claims: c})
+	t := Tokens{
+		AccessToken: access, ExpiresIn: time.Duration(c.Expires-c.IssuedAt) * time.Second, Scope: c.Scopes,
+		Session: id, Seq: c.Issued,
+	}
+	if refresh != (token.Refresh{}) {
+		t.RefreshToken = n.signing.refresh.Sign(refresh)
+	}
+	return t, nil
+}
+
+// claims returns what the tokens of ses say. n.mu is held.
+func (n *Node) claims(ses *session, g generation) (*token.Claims, token.Refresh) {
+	c := &token.Claims{
+		Issuer: n.cfg.Issuer, Audience: []string{n.cfg.Audience}, IssuedAt: g.issuedAt, AuthTime: ses.authTime,
+		Expires: g.expires, ID: tokenID(ses.id, g.number), Session: ses.id, Epoch: n.state.epoch, Start: ses.start,
+		Issued: g.seq, KeyID: n.signing.access.KeyID(),
+	}
+	c.Scopes = strings.Fields(ses.scope.Value())
+	if ses.client != nil {
+		c.ClientID, c.Subject = ses.client.id, ses.client.id
+	}
+	if ses.user == nil {
+		c.Scope = ses.scope.Value()
+		return c, token.Refresh{}
+	}
+	u := ses.user
+	c.Subject, c.Roles = u.id.String(), u.roles
+	// Roles and scope are read now: the token rests on what changed them last, and is not stale.
+	c.Issued = max(c.Issued, u.stale)
+	c.Scopes = slices.DeleteFunc(c.Scopes, func(s string) bool {
+		return !slices.Contains(u.scope, s) || g.only != nil && !slices.Contains(g.only, s)
+	})
+	c.Scope = strings.Join(c.Scopes, " ")
+	return c, token.Refresh{Session: ses.id, Epoch: n.state.epoch, Generation: g.number, Seq: g.seq}
+}
+
+// tokenID returns the "jti" of a generation: the same for every reissue of it.
+func tokenID(session events.ID, generation uint32) string {
+	return events.DeriveID("jti", session[:], binary.BigEndian.AppendUint32(nil, generation)).String()
+}
+
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }
+
+// recentRefreshes remembers when this replica applied each refresh of at least the last grace window.
+type recentRefreshes struct {
+	mu          sync.Mutex
+	now, before map[events.ID]refreshMark
+	since       int64
+}
+
+// refreshMark says when a refresh was applied: by the monotonic clock, and in seconds of log time. A replica that has just
+// replayed the log has applied everything a moment ago; log time then says how old it is.
+type refreshMark struct {
+	seq     uint64
+	mono    time.Duration
+	logTime int64
+}
+
+// note is called by the apply loop.
+func (r *recentRefreshes) note(session events.ID, m refreshMark, window time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.now == nil || m.logTime-r.since > seconds(window)+1 {
+		r.before, r.now, r.since = r.now, map[events.ID]refreshMark{}, m.logTime
+	}
+	r.now[session] = m
+}
+
+// find returns the mark of the refresh of session at seq.
+func (r *recentRefreshes) find(session events.ID, seq uint64) (refreshMark, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m, ok := r.now[session]
+	if !ok {
+		m, ok = r.before[session]
+	}
+	return m, ok && m.seq == seq
+}

@@ -1,0 +1,315 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/fence"
+	"github.com/knell-auth/knell/internal/password"
+	"github.com/knell-auth/knell/internal/revoke"
+	"github.com/knell-auth/knell/internal/token"
+)
+
+// Node is one replica. All methods are safe for concurrent use.
+type Node struct {
+	cfg   Config
+	log   *slog.Logger
+	clock clock
+	life  life
+
+	hot     hot
+	keeping keeping
+	signing signing
+	hasher  *password.Hasher
+	clients credentialCache
+	recent  recentRefreshes
+	room    room
+	jobs    chan func(context.Context) // background work that may be shed: attempts, rehashes
+
+	// mu guards state: written by the apply loop alone, read by commands and first-seen verifications.
+	mu    sync.RWMutex
+	state *state
+
+	wait   waiters
+	ctx    context.Context // of all background work
+	cancel context.CancelFunc
+	work   crew
+	closed sync.Once
+	fenced chan struct{}
+}
+
+// life is one run of a replica over its directory.
+type life struct {
+	inc  events.ID // names this life
+	prev events.ID // the life before it in the same directory
+	lock *os.File
+}
+
+// hot is what a verification reads: atomics and lock-free structures only.
+type hot struct {
+	lease   atomic.Pointer[fence.Lease]
+	cache   *token.Cache
+	words   *revoke.Words
+	logTime atomic.Int64 // Unix seconds
+	applied atomic.Uint64
+}
+
+// signing is what this replica makes tokens with.
+type signing struct {
+	access  *token.Signer
+	refresh *token.RefreshSigner
+	gate    token.Verifier
+	ready   atomic.Bool // every live replica knows the keys
+}
+
+// Start replays the log, joins, publishes this replica's signing keys and returns when it holds a lease and may issue
+// tokens. ctx serves construction only. On error nothing is left running.
+func Start(ctx context.Context, cfg Config) (*Node, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	n, err := prepare(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.start(ctx); err != nil {
+		n.keeping.fail(err) // unless something else failed first
+		n.stop()
+		if cause := n.fatalCause(); !errors.Is(err, cause) {
+			err = cause
+		}
+		return nil, fmt.Errorf("node %s: %w", cfg.Name, err)
+	}
+	return n, nil
+}
+
+// prepare builds a node from its directory; nothing runs yet.
+func prepare(cfg Config) (*Node, error) {
+	lock, err := lockDir(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	id, err := loadIdentity(cfg.Dir)
+	if err != nil {
+		lock.Close()
+		return nil, err
+	}
+	n := &Node{
+		cfg: cfg, log: cfg.Logger.With("node", cfg.Name), clock: newClock(), life: life{events.NewID(), id.previous(lock), lock},
+		hasher: cfg.Hasher, state: newState(), fenced: make(chan struct{}),
+		jobs: make(chan func(context.Context), 256),
+	}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n.hot.cache = token.NewCache(cfg.CacheTokens)
+	n.hot.words = n.state.words
+	n.signing.access = token.NewSigner(id.Signing)
+	n.signing.refresh = token.NewRefreshSigner(id.Refresh)
+	n.signing.gate = token.Verifier{Issuer: cfg.Issuer, Audience: cfg.Audience, Key: n.accessKey}
+	n.clients.key = newKey()
+	n.keeping.init(n, id)
+	n.wait.init()
+	// The file names this life before the log does: the next life can then say which one it replaces, whatever happens.
+	id.Incarnation, id.Lock = n.life.inc.String(), inode(lock)
+	if err := id.save(cfg.Dir); err != nil {
+		lock.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// start runs the goroutines and joins.
+func (n *Node) start(ctx context.Context) error {
+	stopListen, err := n.cfg.Log.Listen(n.hear)
+	if err != nil {
+		return err
+	}
+	context.AfterFunc(n.ctx, stopListen)
+	n.work.Go(n.follow)
+	for range 2 {
+		n.work.Go(n.runJobs)
+	}
+	if err := n.awaitEpoch(ctx); err != nil {
+		return err
+	}
+	joined := &events.NodeJoined{Incarnation: n.life.inc, Replaces: n.life.prev, Version: n.cfg.Version, Level: events.Level,
+		Issuer: n.cfg.Issuer, Audience: n.cfg.Audience}
+	if _, err := n.commit(ctx, n.newEvent(joined, n.cfg.Name, Origin{Actor: "system"}), plain); err != nil {
+		return fmt.Errorf("join: %w", err)
+	}
+	n.work.Go(n.keep)
+	if err := n.awaitLease(ctx); err != nil {
+		return err
+	}
+	return n.publishKeys(ctx)
+}
+
+// awaitEpoch returns when the log has begun; the first replica of a new log begins it.
+func (n *Node) awaitEpoch(ctx context.Context) error {
+	stat, err := n.firstStat(ctx)
+	if err != nil {
+		return err
+	}
+	if stat.Last == 0 {
+		start := n.newEvent(&events.LogStarted{HashKey: newKey()}, "", Origin{Actor: "system"})
+		start.Epoch = events.NewID()
+		if _, err := n.cfg.Log.Append(ctx, start); err != nil {
+			return fmt.Errorf("begin log: %w", err)
+		}
+	}
+	return n.until(ctx, n.keeping.begun)
+}
+
+// firstStat asks the log what it holds, again while it does not know: a stream that was created a moment ago may not be known
+// everywhere, and one that has just lost its leader does not answer.
+func (n *Node) firstStat(ctx context.Context) (events.Stat, error) {
+	for {
+		stat, err := n.cfg.Log.Stat(ctx)
+		if err == nil {
+			return stat, nil
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return stat, fmt.Errorf("%w: %w", ErrNotCurrent, err)
+		case <-n.ctx.Done():
+			return stat, ErrClosed
+		}
+	}
+}
+
+// awaitLease returns when the first lease is held.
+func (n *Node) awaitLease(ctx context.Context) error { return n.until(ctx, n.keeping.granted) }
+
+// until waits for c, the end of ctx or the end of the node.
+func (n *Node) until(ctx context.Context, c <-chan struct{}) error {
+	select {
+	case <-c:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrNotCurrent, context.Cause(ctx))
+	case <-n.ctx.Done():
+		return ErrClosed
+	}
+}
+
+// publishKeys puts this replica's public keys into the log and waits until every live replica knows them: only then may a
+// token be signed, because a replica refuses a key that it does not know.
+func (n *Node) publishKeys(ctx context.Context) error {
+	if n.accessKey(n.signing.access.KeyID()) == nil {
+		key := &events.NodeKey{
+			Key: n.signing.access.KeyID(), Alg: "EdDSA", Public: n.signing.access.Public(),
+			RefreshPublic: n.signing.refresh.Public(), Incarnation: n.life.inc,
+		}
+		out, err := n.commit(ctx, n.newEvent(key, key.Key, Origin{Actor: "system"}), narrowing)
+		if err != nil {
+			return fmt.Errorf("publish signing key: %w", err)
+		}
+		if out.void != "" && out.void != voidExists {
+			return fmt.Errorf("publish signing key: void (%s)", out.void)
+		}
+	}
+	// A key of an earlier life may be younger than that life's barrier: wait for it again.
+	if err := n.barrier(ctx, n.keySeq(n.signing.access.KeyID())); err != nil {
+		return fmt.Errorf("publish signing key: %w", err)
+	}
+	n.signing.ready.Store(true)
+	return nil
+}
+
+// Close stops serving, tells the others that this life has ended, so that nobody waits for it, and awaits all
+// goroutines. ctx bounds the telling. It is idempotent.
+func (n *Node) Close(ctx context.Context) error {
+	var err error
+	n.closed.Do(func() {
+		// First the lease, then the word: after node.left nobody waits for this replica any more.
+		n.stopServing()
+		if n.fatalCause() == nil {
+			left := n.newEvent(&events.NodeLeft{Incarnation: n.life.inc}, n.cfg.Name, Origin{Actor: "system"})
+			if _, e := n.cfg.Log.Append(ctx, left); e != nil {
+				err = fmt.Errorf("node %s: leave: %w", n.cfg.Name, e)
+			}
+		}
+		n.stop()
+	})
+	return err
+}
+
+// stop ends all goroutines and releases the directory.
+func (n *Node) stop() {
+	n.stopServing()
+	n.cancel()
+	n.work.wait()
+	n.saveCheckpoint()
+	n.life.lock.Close()
+}
+
+// fatal fences the node for good: it will not serve until it is restarted.
+func (n *Node) fatal(cause error) {
+	if !n.keeping.fail(cause) {
+		return
+	}
+	n.log.Error("fenced for good", "cause", cause)
+	n.stopServing()
+	close(n.fenced)
+	n.cancel()
+}
+
+// Fenced returns a channel that is closed when the node has fenced itself for good; Status says why.
+func (n *Node) Fenced() <-chan struct{} { return n.fenced }
+
+// fatalCause returns why the node was fenced for good, nil if it was not.
+func (n *Node) fatalCause() error { return n.keeping.cause() }
+
+// crew is the goroutines of a node. It takes on no more once it is waited for.
+type crew struct {
+	mu     sync.Mutex
+	closed bool
+	wg     sync.WaitGroup
+}
+
+// Go runs f in a goroutine, unless the crew is being awaited: then it returns false.
+func (c *crew) Go(f func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.wg.Go(f)
+	return true
+}
+
+// wait returns when all goroutines have ended.
+func (c *crew) wait() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.wg.Wait()
+}
+
+// runJobs carries out background work until the node ends. A job takes the node's context.
+func (n *Node) runJobs() {
+	for {
+		select {
+		case job := <-n.jobs:
+			job(n.ctx)
+		case <-n.ctx.Done():
+			return
+		}
+	}
+}
+
+// later hands over background work, or drops it when there is too much: what is shed first is unauthenticated noise.
+func (n *Node) later(job func(context.Context)) {
+	select {
+	case n.jobs <- job:
+	default:
+	}
+}

@@ -1,0 +1,128 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/fence"
+)
+
+// observePeer notes what a peer's ping says. The apply loop calls it with k.mu held; it alone reads the ring's newest part.
+func (k *keeping) observePeer(p events.Ping, seq uint64) {
+	known := k.peers[p.Incarnation]
+	if known == nil {
+		known = &peer{name: p.Node}
+		k.peers[p.Incarnation] = known
+	}
+	known.applied = max(known.applied, p.Applied)
+	known.lastBeat = seq
+	if p.Applied == 0 || p.Applied >= seq || p.Applied+digestRing <= seq {
+		return
+	}
+	known.digest = otherDigest
+	if k.ring[p.Applied%digestRing] == p.Digest {
+		known.digest = sameDigest
+	}
+}
+
+// joining is what a life said when it joined.
+type joining struct {
+	seq              uint64
+	issuer, audience string
+}
+
+// conflictLocked reports why this replica must not go on beside the one that pinged at seq. Only the younger of the two ends:
+// it looks at what the older one says after its own joining. A beat that was appended after that comes from a life that
+// goes on.
+func (n *Node) conflictLocked(p events.Ping, seq uint64) error {
+	me, other := n.keeping.joined[n.life.inc], n.keeping.joined[p.Incarnation]
+	switch {
+	case me.seq == 0 || seq < me.seq || other.seq == 0 || other.seq > me.seq:
+		return nil
+	case p.Node == n.cfg.Name:
+		return fmt.Errorf("another replica named %s is running: give each its own --name", p.Node)
+	case other.issuer != me.issuer || other.audience != me.audience:
+		return fmt.Errorf("replica %s has issuer %q and audience %q, this one %q and %q: they would refuse each other's tokens",
+			p.Node, other.issuer, other.audience, me.issuer, me.audience)
+	}
+	return nil
+}
+
+// divergedLocked reports whether at least half of the live replicas made something else of the log than this one. A minority
+// that differs fences itself by the same rule, so that one damaged replica does not stop the others. Peers whose horizon
+// has passed are forgotten.
+func (k *keeping) divergedLocked(now fence.Reading) bool {
+	agree, differ := 1, 0
+	live := k.horizons(now)
+	for inc, p := range k.peers {
+		if live[inc] == 0 {
+			delete(k.peers, inc)
+			continue
+		}
+		if p.digest == otherDigest {
+			differ++
+		} else {
+			agree++
+		}
+	}
+	return differ >= agree
+}
+
+// horizons returns how long each other life may still hold a lease. k.mu is held.
+func (k *keeping) horizons(now fence.Reading) map[events.ID]time.Duration {
+	live := make(map[events.ID]time.Duration, len(k.peers))
+	for _, h := range k.machine.Holders(now) {
+		if left := h.Until - now.Mono; left > 0 {
+			live[events.ID(h.Inc)] = left
+		}
+	}
+	return live
+}
+
+// pendingError describes a barrier that its caller does not wait for any more.
+func (n *Node) pendingError(seq uint64) error {
+	k := &n.keeping
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := n.clock.read()
+	who, until := k.machine.Pending(seq, now)
+	e := &PendingError{Seq: seq, Certain: time.Now().Add(until - now.Mono)}
+	for _, inc := range who {
+		name := events.ID(inc).String()
+		if p := k.peers[events.ID(inc)]; p != nil {
+			name = p.name
+		}
+		e.Pending = append(e.Pending, name)
+	}
+	return e
+}
+
+// measureLog notes how full the log is, so that noise is shed before room for revocations runs out.
+func (n *Node) measureLog(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	stat, err := n.cfg.Log.Stat(ctx)
+	if err != nil {
+		return
+	}
+	n.room.bytes.Store(stat.Bytes)
+	n.room.limit.Store(stat.MaxBytes)
+}
+
+// saveCheckpoint writes down how far this life has come, for the next one to check the log against. The keeper calls it, and
+// stop after the keeper has ended.
+func (n *Node) saveCheckpoint() {
+	n.mu.RLock()
+	m := mark{Seq: n.state.seq, Digest: n.state.digest.String(), Epoch: n.state.epoch.String()}
+	n.mu.RUnlock()
+	saved := &n.keeping.saved
+	if m.Seq <= saved.Checkpoint.Seq {
+		return
+	}
+	saved.Checkpoint = m
+	if err := saved.save(n.cfg.Dir); err != nil {
+		n.log.Warn("checkpoint not saved", "error", err)
+	}
+}

@@ -1,0 +1,286 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/token"
+)
+
+// tries is how often a command is validated anew when something that it was validated against changed under it.
+const tries = 5
+
+// Login checks a name and password and starts a session (RFC 6749 section 4.3). ErrInvalidGrant says that name, password or
+// account is not good, and not which. ErrInvalidScope, *BusyError, ErrFull, ErrNotCurrent, ErrUnknownOutcome as named.
+func (n *Node) Login(ctx context.Context, req LoginRequest) (Tokens, error) {
+	if n.nearlyFull(loginShare) {
+		return Tokens{}, ErrFull
+	}
+	for range tries {
+		lease := n.hot.lease.Load()
+		if !lease.Valid(n.clock.read()) {
+			return Tokens{}, ErrNotCurrent // before the hash: it costs 20 ms
+		}
+		acc := n.account(req.Name)
+		ok, err := n.checkPassword(ctx, acc, req.Password)
+		if err != nil {
+			return Tokens{}, err
+		}
+		if !lease.Valid(n.clock.read()) || !n.signing.ready.Load() {
+			return Tokens{}, ErrNotCurrent
+		}
+		if !ok {
+			n.noteFailure(acc, req)
+			return Tokens{}, ErrInvalidGrant
+		}
+		scope, err := grantScope(req.Scope, acc.scope)
+		if err != nil {
+			return Tokens{}, err
+		}
+		t, err := n.startSession(ctx, acc, scope, req)
+		if !errors.Is(err, errChanged) {
+			return t, err
+		}
+	}
+	return Tokens{}, fmt.Errorf("%w: the account keeps changing", ErrUnknownOutcome)
+}
+
+// errChanged: what a command was validated against changed before it got into the log.
+var errChanged = errors.New("changed meanwhile")
+
+func (n *Node) startSession(ctx context.Context, acc account, scope []string, req LoginRequest) (Tokens, error) {
+	now := n.unix(n.clock.read())
+	expires := now + seconds(n.cfg.SessionTTL)
+	d := &events.SessionStarted{
+		Session: events.NewID(), User: acc.id, Client: req.Client, Scope: scope, IssuedAt: now,
+		AccessExpires: min(now+seconds(n.cfg.AccessTTL), expires), IdleExpires: min(now+seconds(n.cfg.RefreshIdle), expires),
+		Expires: expires, UserSeq: acc.seq,
+	}
+	o := req.Origin
+	if o.Actor == "" {
+		o.Actor = acc.id.String()
+	}
+	out, err := n.commit(ctx, n.newEvent(d, d.Session.String(), o), plain)
+	switch {
+	case err != nil:
+		return Tokens{}, err
+	case out.void != "":
+		return Tokens{}, errChanged
+	}
+	return n.mint(d.Session, generation{seq: out.seq, issuedAt: d.IssuedAt, expires: d.AccessExpires})
+}
+
+// Refresh rotates a refresh token (RFC 6749 section 6, RFC 9700 section 4.14.2). Of several refreshes with one token the
+// log's order makes one the winner. A loser inside the grace window gets the same successor; later, the token counts as
+// stolen: the session ends. A token of another client's session is refused, and its session left alone: whoever presents it
+// is not its thief by that alone. Errors as Login's.
+func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (Tokens, error) {
+	if n.nearlyFull(loginShare) {
+		return Tokens{}, ErrFull
+	}
+	lease := n.hot.lease.Load()
+	r, err := n.authenticRefresh(ctx, req.Token)
+	if !lease.Valid(n.clock.read()) || !n.signing.ready.Load() {
+		return Tokens{}, ErrNotCurrent
+	}
+	if err != nil {
+		return Tokens{}, err
+	}
+	for range tries {
+		lease := n.hot.lease.Load()
+		v, err := n.viewRefresh(r)
+		if !lease.Valid(n.clock.read()) {
+			return Tokens{}, ErrNotCurrent
+		}
+		if err != nil {
+			return Tokens{}, err
+		}
+		if v.client != req.Client {
+			return Tokens{}, fmt.Errorf("%w: session of another client", ErrInvalidGrant)
+		}
+		if v.only, err = narrowScope(req.Scope, v.scope); err != nil {
+			return Tokens{}, err
+		}
+		var t Tokens
+		o := req.Origin
+		switch {
+		case r.Generation == v.number:
+			t, err = n.rotate(ctx, v, o)
+		case r.Generation+1 == v.number && n.inGrace(v):
+			t, err = n.reissue(ctx, v, o)
+		default:
+			return Tokens{}, n.replayed(ctx, v, o)
+		}
+		if !errors.Is(err, errChanged) {
+			return t, err
+		}
+	}
+	return Tokens{}, fmt.Errorf("%w: the session keeps changing", ErrUnknownOutcome)
+}
+
+// authenticRefresh checks form, signature and epoch of a refresh token, and waits until its sequence has been applied.
+func (n *Node) authenticRefresh(ctx context.Context, s string) (token.Refresh, error) {
+	r, err := token.ParseRefresh(s)
+	if err != nil {
+		return r, fmt.Errorf("%w: %w", ErrInvalidGrant, err)
+	}
+	n.mu.RLock()
+	epoch := n.state.epoch
+	k := n.state.refresh[r.KeyID]
+	n.mu.RUnlock()
+	if k == nil || events.ID(r.Epoch) != epoch {
+		return r, fmt.Errorf("%w: unknown key or epoch", ErrInvalidGrant)
+	}
+	if err := r.Verify(k.refreshPublic); err != nil {
+		return r, fmt.Errorf("%w: %w", ErrInvalidGrant, err)
+	}
+	return r, n.catchUp(ctx, r.Seq)
+}
+
+// refreshView is what a refresh is decided on.
+type refreshView struct {
+	generation
+	session events.ID
+	user    events.ID
+	client  string // "" for a first-party session
+	scope   []string
+	userSeq uint64
+	ends    int64 // no refresh reaches beyond this
+}
+
+// generation is one pair of access and refresh token of a session. Times are Unix seconds.
+type generation struct {
+	number   uint32
+	seq      uint64 // at which it was made
+	issuedAt int64
+	expires  int64    // of the access token
+	only     []string // nil: all scopes of the session
+}
+
+// viewRefresh reads the session of an authentic refresh token.
+func (n *Node) viewRefresh(r token.Refresh) (refreshView, error) {
+	now := n.unix(n.clock.read())
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	ses := n.state.sessions[events.ID(r.Session)]
+	switch {
+	case ses == nil || ses.user == nil || r.Generation > ses.generation || r.Seq < ses.start:
+		return refreshView{}, fmt.Errorf("%w: session has ended", ErrInvalidGrant)
+	case ses.idleExpires <= now || ses.expires <= now:
+		return refreshView{}, fmt.Errorf("%w: session has expired", ErrInvalidGrant)
+	}
+	v := refreshView{
+		generation: generation{number: ses.generation, seq: ses.seq, issuedAt: ses.issuedAt, expires: ses.accessExpires},
+		session:    ses.id, user: ses.user.id, userSeq: ses.user.seq, ends: ses.expires,
+		scope: strings.Fields(ses.scope.Value()),
+	}
+	if ses.client != nil {
+		v.client = ses.client.id
+	}
+	return v, nil
+}
+
+// rotate makes the next generation.
+func (n *Node) rotate(ctx context.Context, v refreshView, o Origin) (Tokens, error) {
+	now := n.unix(n.clock.read())
+	d := &events.SessionRefreshed{
+		Session: v.session, Generation: v.number + 1, IssuedAt: now,
+		AccessExpires: min(now+seconds(n.cfg.AccessTTL), v.ends), IdleExpires: min(now+seconds(n.cfg.RefreshIdle), v.ends),
+		SessionSeq: v.seq, UserSeq: v.userSeq,
+	}
+	out, err := n.commit(ctx, n.newEvent(d, v.session.String(), byUser(o, v)), plain)
+	switch {
+	case err != nil:
+		return Tokens{}, err
+	case out.void != "":
+		return Tokens{}, errChanged
+	}
+	return n.mint(v.session, generation{d.Generation, out.seq, d.IssuedAt, d.AccessExpires, v.only})
+}
+
+// reissue gives the current, unused generation again: its predecessor was presented twice within the grace window.
+func (n *Node) reissue(ctx context.Context, v refreshView, o Origin) (Tokens, error) {
+	d := &events.RefreshReplayed{Session: v.session, Generation: v.number, SessionSeq: v.seq}
+	out, err := n.commit(ctx, n.newEvent(d, v.session.String(), byUser(o, v)), plain)
+	switch {
+	case err != nil:
+		return Tokens{}, err
+	case out.void != "":
+		return Tokens{}, errChanged
+	}
+	return n.mint(v.session, v.generation)
+}
+
+// replayed ends a session whose refresh token was presented again after it had been used.
+func (n *Node) replayed(ctx context.Context, v refreshView, o Origin) error {
+	o = byUser(o, v)
+	o.Reason = "refresh_token_replayed"
+	if err := n.revokeSession(ctx, v.session, o); err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	return fmt.Errorf("%w: refresh token was used before; the session has ended", ErrInvalidGrant)
+}
+
+func byUser(o Origin, v refreshView) Origin {
+	if o.Actor == "" {
+		o.Actor = v.user.String()
+	}
+	return o
+}
+
+// inGrace reports whether the newest generation is so young that its predecessor may be presented again. The age is what has
+// passed on this replica's clock since its own apply, and in the log: a replica that has just replayed the log has applied
+// everything a moment ago.
+func (n *Node) inGrace(v refreshView) bool {
+	grace := n.cfg.Grace
+	if grace < 0 {
+		return false
+	}
+	m, ok := n.recent.find(v.session, v.seq)
+	return ok && n.clock.read().Mono-m.mono < grace && n.hot.logTime.Load()-m.logTime < seconds(grace)
+}
+
+// Logout ends the session of an access token. It returns nil only when no replica accepts a token of the session any more.
+// A correctly signed token whose session has ended already waits for the barrier of that revocation. When ctx ends after
+// the commit the error is a *PendingError.
+func (n *Node) Logout(ctx context.Context, accessToken string, o Origin) error {
+	c, err := n.authentic(ctx, accessToken)
+	if err != nil {
+		return err
+	}
+	if o.Actor == "" {
+		o.Actor = c.Subject
+	}
+	lease := n.hot.lease.Load()
+	err = n.revokeSession(ctx, events.ID(c.Session), o)
+	if !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	if !lease.Valid(n.clock.read()) {
+		return ErrNotCurrent
+	}
+	return ErrRevoked
+}
+
+// revokeSession ends one session and waits for the barrier. ErrNotFound: there is no such session, and none that ended
+// lately.
+func (n *Node) revokeSession(ctx context.Context, id events.ID, o Origin) error {
+	n.mu.RLock()
+	live := n.state.sessions[id] != nil
+	n.mu.RUnlock()
+	if live {
+		out, err := n.commit(ctx, n.newEvent(&events.SessionRevoked{Session: id}, id.String(), o), narrowing)
+		if err != nil || out.void == "" {
+			return err
+		}
+	}
+	// Somebody else ended it: it is done when that revocation is.
+	seq, ok := n.state.revoked.Lookup(id)
+	if !ok {
+		return ErrNotFound
+	}
+	return n.barrier(ctx, seq)
+}

@@ -1,0 +1,289 @@
+package node
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/binary"
+	"time"
+	"unique"
+
+	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/revoke"
+	"github.com/knell-auth/knell/internal/token"
+)
+
+// margin is how much longer than its life the fold remembers a thing: a beat's time may lag the true time by a beat
+// interval and by a clock that is slow, and nothing that is still in use may be forgotten.
+const margin = int64(60) // seconds
+
+// dedupeWindow is how long in log time the fold remembers event ids: two of the log's duplicate windows.
+const dedupeWindow = 2 * time.Minute
+
+// state is what the log means: a deterministic fold that reads no clock and no randomness, so that equal prefixes give
+// equal states on every replica.
+//
+// It has one writer, the apply loop. words and revoked are read without a lock by the verification path; everything
+// else is read under Node.mu.
+type state struct {
+	epoch   events.ID
+	hashKey []byte
+	seq     uint64
+	digest  events.ID // rolling digest over every message and what it did
+	logTime int64     // Unix nanoseconds: the greatest time of any beat
+
+	users    map[events.ID]*user
+	names    map[string]*user
+	clients  map[string]*client
+	sessions map[events.ID]*session
+	keys     map[string]*signingKey
+	refresh  map[token.RefreshKeyID]*signingKey
+	records  map[uint64]record // secret events whose public record is not in the log yet
+
+	words    *revoke.Words
+	revoked  *revoke.Set
+	freeWord wordPool
+	expiry   map[int64][]events.ID // minute of log time → sessions that may end in it
+	swept    int64                 // minutes before this one have been swept
+	seen     idMemory
+
+	touched []byte // scratch: what the message in hand changed, for the digest
+}
+
+// user is an account. seq is the newest sequence at which what it may do changed; a command names the seq that it was
+// validated against.
+type user struct {
+	id       events.ID
+	name     string
+	hash     string
+	roles    []string
+	scope    []string
+	seq      uint64
+	credSeq  uint64 // newest sequence at which the hash changed
+	cutoff   uint64 // sessions that started before it have ended
+	stale    uint64 // access tokens issued before it are out of date
+	created  int64  // Unix seconds of log time
+	disabled bool
+	head     *session // its live sessions, newest first
+	count    int
+}
+
+// client is an OAuth client.
+type client struct {
+	id       string
+	name     string
+	hash     string // "" for a public client
+	scope    []string
+	seq      uint64
+	cutoff   uint64
+	disabled bool
+}
+
+// session is a live login. Times are Unix seconds.
+type session struct {
+	id            events.ID
+	user          *user   // nil for a client's own token
+	client        *client // nil for a first-party login
+	scope         unique.Handle[string]
+	start         uint64 // sequence at which it started
+	seq           uint64 // sequence of its newest event; the current generation was made there
+	issuedAt      int64
+	accessExpires int64 // of the current generation
+	lastExpires   int64 // of any access token so far: the revocation cache must outlive it
+	idleExpires   int64
+	expires       int64
+	authTime      int64
+	generation    uint32
+	word          uint32 // index of its live flag
+	prev, next    *session
+}
+
+// signingKey is what one replica signs with.
+type signingKey struct {
+	id            string
+	verify        *token.Key
+	refreshPublic ed25519.PublicKey
+	seq           uint64
+	revoked       bool
+}
+
+// record is a public record that is still owed for a secret event.
+type record struct {
+	seq     uint64
+	logTime int64
+	origin  events.Event // envelope of the secret event, without data
+	data    events.Payload
+}
+
+// outcome says what a message did. A void one changed nothing, by a rule that anybody can compute from the log's prefix.
+type outcome struct {
+	seq  uint64
+	void voidReason
+}
+
+// voidReason is why an event is void; the zero value means that it is not.
+type voidReason string
+
+const (
+	voidEpoch     voidReason = "epoch"     // belongs to another epoch of the log
+	voidDuplicate voidReason = "duplicate" // its id is in the log already
+	voidChanged   voidReason = "changed"   // something that it was validated against has changed since
+	voidGone      voidReason = "gone"      // what it is about does not exist (any more)
+	voidExists    voidReason = "exists"    // what it creates exists already
+	voidNoop      voidReason = "noop"      // what it asks for is so already
+)
+
+func newState() *state {
+	return &state{
+		users:    map[events.ID]*user{},
+		names:    map[string]*user{},
+		clients:  map[string]*client{},
+		sessions: map[events.ID]*session{},
+		keys:     map[string]*signingKey{},
+		refresh:  map[token.RefreshKeyID]*signingKey{},
+		records:  map[uint64]record{},
+		words:    &revoke.Words{},
+		revoked:  revoke.NewSet(),
+		expiry:   map[int64][]events.ID{},
+	}
+}
+
+// apply folds one event. Its caller has checked that seq is the next one and that e was decoded without error; e.Data
+// is nil for an optional event that this build does not know.
+func (s *state) apply(seq uint64, e *events.Event) outcome {
+	s.touched = s.touched[:0]
+	void := s.admit(e)
+	if void == "" {
+		void = s.fold(seq, e)
+	}
+	s.seq = seq
+	s.rollDigest(seq, e.ID, void)
+	return outcome{seq: seq, void: void}
+}
+
+// admit refuses what belongs to another epoch and what is in the log already.
+func (s *state) admit(e *events.Event) voidReason {
+	if _, start := e.Data.(*events.LogStarted); start {
+		return ""
+	}
+	if s.epoch.IsZero() || e.Epoch != s.epoch {
+		return voidEpoch
+	}
+	if !s.seen.add(e.ID, s.logTime) {
+		return voidDuplicate
+	}
+	return ""
+}
+
+// fold applies one admitted event.
+func (s *state) fold(seq uint64, e *events.Event) voidReason {
+	switch d := e.Data.(type) {
+	case *events.NodeBeat:
+		return s.foldBeat(e)
+	case *events.SessionStarted:
+		return s.foldSessionStarted(seq, d)
+	case *events.SessionRefreshed:
+		return s.foldSessionRefreshed(seq, d)
+	case *events.RefreshReplayed:
+		return s.foldRefreshReplayed(d)
+	case *events.ClientToken:
+		return s.foldClientToken(seq, d)
+	case *events.SessionRevoked:
+		return s.foldSessionRevoked(seq, d)
+	case *events.UserRevoked:
+		return s.foldUserRevoked(seq, d)
+	case *events.ClientRevoked:
+		return s.foldClientRevoked(seq, d)
+	case *events.SigningKeyRevoked:
+		return s.foldSigningKeyRevoked(seq, d)
+	case *events.AllRevoked:
+		return s.foldAllRevoked(seq)
+	case *events.SecretUser:
+		return s.foldSecretUser(seq, e, d)
+	case *events.SecretPassword:
+		return s.foldSecretPassword(seq, e, d)
+	case *events.SecretRehash:
+		return s.foldSecretRehash(seq, d)
+	case *events.SecretClient:
+		return s.foldSecretClient(seq, e, d)
+	case *events.UserEnabled:
+		return s.foldUserEnabled(seq, d)
+	case *events.UserRolesChanged:
+		return s.foldUserRolesChanged(seq, d)
+	case *events.UserCreated:
+		return s.foldRecord(d.Secret)
+	case *events.PasswordChanged:
+		return s.foldRecord(d.Secret)
+	case *events.ClientCreated:
+		return s.foldRecord(d.Secret)
+	case *events.NodeKey:
+		return s.foldNodeKey(seq, d)
+	case *events.LogStarted:
+		return s.foldLogStarted(e, d)
+	default:
+		// node.joined, node.left, attempts and optional events of a later version change no state.
+		return ""
+	}
+}
+
+// touch puts values that the message in hand changed into the digest.
+func (s *state) touch(values ...uint64) {
+	for _, v := range values {
+		s.touched = binary.BigEndian.AppendUint64(s.touched, v)
+	}
+}
+
+// rollDigest extends the digest by one message and its effect. Two replicas with equal digests have read the same log and
+// made the same of it.
+func (s *state) rollDigest(seq uint64, id events.ID, void voidReason) {
+	var fixed [192]byte
+	b := append(fixed[:0], s.digest[:]...)
+	b = binary.BigEndian.AppendUint64(b, seq)
+	b = append(b, id[:]...)
+	b = append(b, void...)
+	b = append(b, 0)
+	b = append(b, s.touched...)
+	sum := sha256.Sum256(b)
+	s.digest = events.ID(sum[:16])
+}
+
+func (s *state) foldLogStarted(e *events.Event, d *events.LogStarted) voidReason {
+	if !s.epoch.IsZero() {
+		return voidExists
+	}
+	if e.Epoch.IsZero() || len(d.HashKey) != sha256.Size {
+		return voidChanged
+	}
+	s.epoch = e.Epoch
+	s.hashKey = append([]byte(nil), d.HashKey...)
+	return ""
+}
+
+// foldBeat advances log time and forgets what ended before it.
+func (s *state) foldBeat(e *events.Event) voidReason {
+	if t := e.Time.UnixNano(); t > s.logTime {
+		s.logTime = t
+		s.sweep()
+	}
+	return ""
+}
+
+// idMemory remembers event ids for at least one dedupeWindow of log time, in two generations.
+type idMemory struct {
+	now, before map[events.ID]struct{}
+	since       int64
+}
+
+// add reports whether id is new, and remembers it.
+func (m *idMemory) add(id events.ID, logTime int64) bool {
+	if m.now == nil || logTime-m.since > int64(dedupeWindow) {
+		m.before, m.now, m.since = m.now, make(map[events.ID]struct{}, len(m.now)), logTime
+	}
+	if _, ok := m.now[id]; ok {
+		return false
+	}
+	if _, ok := m.before[id]; ok {
+		return false
+	}
+	m.now[id] = struct{}{}
+	return true
+}

@@ -1,0 +1,45 @@
+package node
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Ready reports whether this replica holds a lease and may issue tokens.
+func (n *Node) Ready() bool {
+	return n.signing.ready.Load() && n.hot.lease.Load().Valid(n.clock.read())
+}
+
+// RetryAfter returns how long a client that was refused with 503 should wait: the time in which a beat comes back.
+func (n *Node) RetryAfter() time.Duration { return max(n.cfg.Lease/beatsPerLease, time.Second) }
+
+// Status describes the replica now.
+func (n *Node) Status() Status {
+	now := n.clock.read()
+	s := Status{
+		Node: n.cfg.Name, Incarnation: n.life.inc.String(), Ready: n.Ready(), Pending: n.wait.pending(),
+		LogBytes: n.room.bytes.Load(), LogMaxBytes: n.room.limit.Load(),
+	}
+	if lease := n.hot.lease.Load(); lease != nil {
+		s.Lease = max(0, lease.Remaining(now))
+	}
+	n.mu.RLock()
+	s.Epoch, s.Applied, s.Digest = n.state.epoch.String(), n.state.seq, n.state.digest.String()
+	s.Users, s.Sessions, s.Revoked = len(n.state.users), len(n.state.sessions), n.state.revoked.Len()
+	n.mu.RUnlock()
+	k := &n.keeping
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.failure != nil {
+		s.Fenced = k.failure.Error()
+	}
+	live := k.horizons(now)
+	for inc, p := range k.peers {
+		s.Peers = append(s.Peers, Peer{Node: p.name, Incarnation: inc.String(), Applied: p.applied, Horizon: live[inc]})
+	}
+	slices.SortFunc(s.Peers, func(a, b Peer) int {
+		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Incarnation, b.Incarnation))
+	})
+	return s
+}
