@@ -1,0 +1,167 @@
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/node"
+)
+
+// Verifier says for whom an access token speaks.
+type Verifier interface {
+	Verify(ctx context.Context, accessToken string) (node.Identity, error)
+	// RetryAfter returns how long a client should wait after a 503.
+	RetryAfter() time.Duration
+}
+
+// Sessions starts, continues and ends sessions.
+type Sessions interface {
+	Login(context.Context, node.LoginRequest) (node.Tokens, error)
+	Refresh(context.Context, node.RefreshRequest) (node.Tokens, error)
+	Logout(ctx context.Context, accessToken string, o node.Origin) error
+	AuthenticateClient(ctx context.Context, id, secret string) error
+	ClientToken(ctx context.Context, client string, scope []string, o node.Origin) (node.Tokens, error)
+}
+
+// Accounts administers users and clients.
+type Accounts interface {
+	Users() []node.User
+	UserByName(name string) (node.User, bool)
+	UserByID(id events.ID) (node.User, bool)
+	CreateUser(context.Context, node.NewUser, node.Origin) (node.User, error)
+	DisableUser(context.Context, events.ID, node.Origin) error
+	EnableUser(context.Context, events.ID, node.Origin) error
+	SetPassword(ctx context.Context, id events.ID, password string, o node.Origin) error
+	SetRoles(ctx context.Context, id events.ID, roles, scope []string, o node.Origin) error
+	RevokeUser(context.Context, events.ID, node.Origin) error
+	CreateClient(context.Context, node.NewClient, node.Origin) error
+}
+
+// Node is what the handlers need of a replica; *node.Node is one.
+type Node interface {
+	Verifier
+	Sessions
+	Accounts
+	Ready() bool
+	Status() node.Status
+}
+
+// Config holds the settings of the HTTP surface. The zero Config is ready for use.
+type Config struct {
+	// LogoutWait bounds how long a logout, or any other command that waits for all replicas, is waited for before the
+	// answer is 503. Zero: 30 s. It must exceed the longest lease of a replica and be less than the write timeout of
+	// the server.
+	LogoutWait time.Duration
+	// TrustedProxies are the addresses whose X-Forwarded-For is believed. None: the connection's address counts.
+	TrustedProxies []netip.Prefix
+	// Logger gets one debug line a request and the details of internal errors. Nil: slog.Default.
+	Logger *slog.Logger
+}
+
+// defaultLogoutWait is longer than three leases of an embedded cluster, and than one lease of an external one together
+// with the election of a stream leader.
+const defaultLogoutWait = 30 * time.Second
+
+// api holds what the handlers share. It is immutable.
+type api struct {
+	n          Node
+	logoutWait time.Duration
+	proxies    []netip.Prefix
+	log        *slog.Logger
+	local      bool // requests come from the operator's own machine; no token is asked for
+}
+
+func newAPI(n Node, cfg Config) *api {
+	a := &api{n: n, logoutWait: cfg.LogoutWait, proxies: cfg.TrustedProxies, log: cfg.Logger}
+	if a.logoutWait <= 0 {
+		a.logoutWait = defaultLogoutWait
+	}
+	if a.log == nil {
+		a.log = slog.Default()
+	}
+	return a
+}
+
+// New returns the HTTP surface of n. It starts nothing and may be used as soon as n serves.
+func New(n Node, cfg Config) http.Handler {
+	a := newAPI(n, cfg)
+	r := a.router()
+
+	// The hot path carries only the middleware that allocates nothing.
+	r.With(a.recoverPanics, a.accessLog).Handle("/verify", newVerifyHandler(a))
+
+	r.Group(func(r chi.Router) {
+		r.Use(a.common()...)
+		get(r, "/livez", a.livez)
+		get(r, "/readyz", a.readyz)
+		get(r, "/status", a.publicStatus)
+		r.Post("/token", a.token)
+		r.Post("/logout", a.logout)
+
+		r.Group(func(r chi.Router) {
+			r.Use(Authenticate(n))
+			get(r.With(RequireScope("profile")), "/profile", a.profile)
+			r.Group(func(r chi.Router) {
+				r.Use(RequireScope("admin"))
+				get(r, "/admin", a.fullStatus)
+				a.accountRoutes(r)
+			})
+		})
+	})
+	return r
+}
+
+// NewLocal returns the administration of users and clients and the status of n without authentication. Its events have
+// the actor "local". Serve it only where file permissions say who may connect: on a Unix socket in the data directory.
+func NewLocal(n Node, cfg Config) http.Handler {
+	a := newAPI(n, cfg)
+	a.local = true
+	r := a.router()
+	r.Group(func(r chi.Router) {
+		r.Use(a.common()...)
+		get(r, "/status", a.fullStatus)
+		r.Group(func(r chi.Router) {
+			r.Use(a.requireReady)
+			a.accountRoutes(r)
+		})
+	})
+	return r
+}
+
+// router returns a router that answers what it has no route for.
+func (a *api) router() *chi.Mux {
+	r := chi.NewRouter()
+	chain := chi.Chain(a.common()...)
+	r.NotFound(chain.HandlerFunc(notFound).ServeHTTP)
+	r.MethodNotAllowed(chain.HandlerFunc(methodNotAllowed).ServeHTTP)
+	return r
+}
+
+// common returns the middleware of every route but /verify.
+func (a *api) common() []func(http.Handler) http.Handler {
+	return []func(http.Handler) http.Handler{a.requests, secureHeaders, a.accessLog, a.recoverPanics}
+}
+
+// accountRoutes adds the administration of users and clients.
+func (a *api) accountRoutes(r chi.Router) {
+	get(r, "/users", a.listUsers)
+	r.Post("/users", a.createUser)
+	r.Post("/users/{id}/disable", a.disableUser)
+	r.Post("/users/{id}/enable", a.enableUser)
+	r.Post("/users/{id}/password", a.setPassword)
+	r.Post("/users/{id}/roles", a.setRoles)
+	r.Post("/users/{id}/logout", a.logoutUser)
+	r.Post("/clients", a.createClient)
+}
+
+// get serves GET and HEAD; net/http leaves the body of an answer to HEAD away.
+func get(r chi.Router, pattern string, h http.HandlerFunc) {
+	r.Get(pattern, h)
+	r.Head(pattern, h)
+}

@@ -1,0 +1,152 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/knell-auth/knell/node"
+)
+
+// answer is what a client is told about an error.
+type answer struct {
+	status    int
+	code      string // error code of RFC 6749 section 5.2 or RFC 6750 section 3.1; "" where they have none
+	text      string // for people; safe to show
+	challenge bool   // a Bearer challenge belongs to it
+	scope     string // the scope that the challenge names
+}
+
+// table maps the errors of package node. The first match counts, so an error stands before the one that it refines.
+var table = []struct {
+	err error
+	answer
+}{
+	// Neither yes nor no: never a 401, upon which clients forget their refresh tokens.
+	{node.ErrNotCurrent, unavailable("this replica cannot prove that it is current")},
+	{node.ErrUnknownOutcome, unavailable("it is not known whether this was carried out; repeat the request")},
+	{node.ErrFull, unavailable("the log has no room for this")},
+	{node.ErrClosed, unavailable("this replica is stopped")},
+
+	{node.ErrExpired, invalidToken("the access token has expired")},
+	{node.ErrRevoked, invalidToken("the session has ended")},
+	{node.ErrStale, invalidToken("the claims are out of date, refresh the token")},
+	{node.ErrInvalidToken, invalidToken("the access token is not valid")},
+
+	{node.ErrInvalidGrant, answer{status: http.StatusBadRequest, code: codeInvalidGrant, text: "the credentials or the refresh token are not valid"}},
+	{node.ErrInvalidClient, answer{status: http.StatusUnauthorized, code: codeInvalidClient, text: "client authentication failed"}},
+	{node.ErrInvalidScope, answer{status: http.StatusBadRequest, code: codeInvalidScope, text: "the scope is malformed or may not be granted"}},
+	{node.ErrExists, answer{status: http.StatusConflict, text: "the name is taken"}},
+	{node.ErrNotFound, answer{status: http.StatusNotFound, text: "there is no such user, client or session"}},
+
+	// A context that ended leaves the outcome unknown.
+	{context.DeadlineExceeded, unavailable("this took too long; it is not known whether it was carried out")},
+	{context.Canceled, unavailable("the request was given up; it is not known whether it was carried out")},
+}
+
+// Error codes. The first seven are RFC 6749 section 5.2, the next two RFC 6750 section 3.1. The last two are section
+// 4.1.2.1's, used here with the HTTP statuses 503 and 500.
+const (
+	codeInvalidRequest       = "invalid_request"
+	codeInvalidClient        = "invalid_client"
+	codeInvalidGrant         = "invalid_grant"
+	codeUnauthorizedClient   = "unauthorized_client"
+	codeUnsupportedGrantType = "unsupported_grant_type"
+	codeInvalidScope         = "invalid_scope"
+	codeInvalidToken         = "invalid_token"
+	codeInsufficientScope    = "insufficient_scope"
+	codeUnavailable          = "temporarily_unavailable"
+	codeServerError          = "server_error"
+)
+
+func unavailable(text string) answer {
+	return answer{status: http.StatusServiceUnavailable, code: codeUnavailable, text: text}
+}
+
+func invalidToken(text string) answer {
+	return answer{status: http.StatusUnauthorized, code: codeInvalidToken, text: text, challenge: true}
+}
+
+// A requestError is found by this package: the answer is the error.
+type requestError struct{ answer }
+
+// Error implements error.
+func (e *requestError) Error() string { return e.text }
+
+// Errors of bearer authentication (RFC 6750 section 3.1).
+var (
+	errNoCredentials   = &requestError{answer{status: http.StatusUnauthorized, text: "a bearer token is required", challenge: true}}
+	errManyCredentials = &requestError{answer{status: http.StatusBadRequest, code: codeInvalidRequest,
+		text: "more than one Authorization header", challenge: true}}
+	errMalformedToken = &requestError{invalidToken("the access token is malformed")}
+	errMissingRole    = &requestError{answer{status: http.StatusForbidden, code: codeInsufficientScope,
+		text: "a role is required that was not granted", challenge: true}}
+)
+
+// errUnsupportedMedia answers a body that is not JSON where JSON is expected.
+var errUnsupportedMedia = &requestError{answer{status: http.StatusUnsupportedMediaType, text: "the body must be application/json"}}
+
+// badRequest returns an error that is answered 400, invalid_request.
+func badRequest(format string, args ...any) error {
+	return oauthError(codeInvalidRequest, fmt.Sprintf(format, args...))
+}
+
+// oauthError returns an error that is answered 400 with the given code of RFC 6749 section 5.2.
+func oauthError(code, text string) error {
+	return &requestError{answer{status: http.StatusBadRequest, code: code, text: text}}
+}
+
+// missingScope returns the error of a request whose token has not all of scopes, each of them well-formed.
+func missingScope(scopes []string) error {
+	return &requestError{answer{status: http.StatusForbidden, code: codeInsufficientScope,
+		text: "a scope is required that was not granted", challenge: true, scope: strings.Join(scopes, " ")}}
+}
+
+// classify returns what a client is told about err, and whether that is all there is to it: known is false for an error
+// that nobody foresaw, whose details belong into the log and nowhere else.
+func classify(err error) (a answer, known bool) {
+	var own *requestError
+	if errors.As(err, &own) {
+		return own.answer, true
+	}
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return answer{status: http.StatusRequestEntityTooLarge, code: codeInvalidRequest,
+			text: fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit)}, true
+	}
+	var pending *node.PendingError
+	if errors.As(err, &pending) {
+		return unavailable("recorded, but not every replica is known to follow it yet; repeat the request"), true
+	}
+	var busy *node.BusyError
+	if errors.As(err, &busy) {
+		return unavailable("too busy"), true
+	}
+	for _, row := range table {
+		if errors.Is(err, row.err) {
+			return row.answer, true
+		}
+	}
+	if errors.Is(err, node.ErrBadRequest) { // its text is made to be shown
+		return answer{status: http.StatusBadRequest, code: codeInvalidRequest, text: err.Error()}, true
+	}
+	return answer{status: http.StatusInternalServerError, code: codeServerError, text: "internal error"}, false
+}
+
+// retryAfter returns the value of Retry-After (RFC 9110 section 10.2.3) for a 503: whole seconds, at least one. fallback
+// is the replica's own estimate.
+func retryAfter(err error, fallback time.Duration) int64 {
+	wait := fallback
+	var busy *node.BusyError
+	var pending *node.PendingError
+	switch {
+	case errors.As(err, &busy):
+		wait = busy.RetryAfter
+	case errors.As(err, &pending):
+		wait = time.Until(pending.Certain)
+	}
+	return max(1, int64((wait+time.Second-1)/time.Second))
+}

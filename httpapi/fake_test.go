@@ -1,0 +1,121 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/node"
+)
+
+// scripted is a node that answers every command with one error. It serves the tests of what becomes of errors; all else
+// is tested on a real node.
+type scripted struct {
+	err    error
+	retry  time.Duration
+	clock  func(context.Context)     // sees the context of a revocation
+	origin func(o node.Origin)       // sees the origin of a revocation
+	login  func(l node.LoginRequest) // sees a login
+	panics any
+	behind bool // not ready
+}
+
+var _ Node = (*scripted)(nil)
+
+func (s *scripted) Verify(context.Context, string) (node.Identity, error) {
+	if s.panics != nil {
+		panic(s.panics)
+	}
+	return node.Identity{}, s.err
+}
+func (s *scripted) RetryAfter() time.Duration { return s.retry }
+func (s *scripted) Login(_ context.Context, l node.LoginRequest) (node.Tokens, error) {
+	if s.login != nil {
+		s.login(l)
+	}
+	return node.Tokens{}, s.err
+}
+func (s *scripted) Refresh(context.Context, node.RefreshRequest) (node.Tokens, error) {
+	return node.Tokens{}, s.err
+}
+func (s *scripted) Logout(ctx context.Context, _ string, o node.Origin) error {
+	if s.clock != nil {
+		s.clock(ctx)
+	}
+	if s.origin != nil {
+		s.origin(o)
+	}
+	return s.err
+}
+func (s *scripted) AuthenticateClient(context.Context, string, string) error { return s.err }
+func (s *scripted) ClientToken(context.Context, string, []string, node.Origin) (node.Tokens, error) {
+	return node.Tokens{}, s.err
+}
+func (s *scripted) Users() []node.User                                       { return nil }
+func (s *scripted) UserByName(string) (node.User, bool)                      { return node.User{}, false }
+func (s *scripted) UserByID(events.ID) (node.User, bool)                     { return node.User{}, false }
+func (s *scripted) Ready() bool                                              { return !s.behind }
+func (s *scripted) Status() node.Status                                      { return node.Status{} }
+func (s *scripted) EnableUser(context.Context, events.ID, node.Origin) error { return s.err }
+func (s *scripted) RevokeUser(context.Context, events.ID, node.Origin) error { return s.err }
+func (s *scripted) CreateUser(context.Context, node.NewUser, node.Origin) (node.User, error) {
+	return node.User{}, s.err
+}
+func (s *scripted) DisableUser(context.Context, events.ID, node.Origin) error { return s.err }
+func (s *scripted) SetPassword(context.Context, events.ID, string, node.Origin) error {
+	return s.err
+}
+func (s *scripted) SetRoles(context.Context, events.ID, []string, []string, node.Origin) error {
+	return s.err
+}
+func (s *scripted) CreateClient(context.Context, node.NewClient, node.Origin) error { return s.err }
+
+// logTo returns a logger for all levels, and what it has written.
+func logTo() (*slog.Logger, *bytes.Buffer) {
+	var b bytes.Buffer
+	return slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug})), &b
+}
+
+// call serves one request in process. Headers are "Name: value" lines.
+func call(h http.Handler, method, target, body string, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	for _, line := range headers {
+		name, value, _ := strings.Cut(line, ": ")
+		r.Header.Add(name, value)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// loginForm and form are a login that is well-formed.
+const (
+	formType  = "Content-Type: application/x-www-form-urlencoded"
+	jsonType  = "Content-Type: application/json"
+	loginForm = "grant_type=password&username=alice&password=wonderland-1865"
+)
+
+// expect fails the test unless w has the status and the headers, given as "Name: value" lines; a value of "-" means that
+// the header is absent.
+func expect(t *testing.T, w *httptest.ResponseRecorder, status int, headers ...string) {
+	t.Helper()
+	if w.Code != status {
+		t.Errorf("status %d, want %d; body %s", w.Code, status, w.Body)
+	}
+	for _, line := range headers {
+		name, want, _ := strings.Cut(line, ": ")
+		got := strings.Join(w.Header().Values(name), " | ")
+		if want == "-" {
+			want = ""
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}

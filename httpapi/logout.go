@@ -1,0 +1,95 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/knell-auth/knell/node"
+)
+
+// logout serves POST /logout: it ends the session of the bearer token. A token whose session has ended already is
+// accepted; the answer then waits for all replicas just the same.
+func (a *api) logout(w http.ResponseWriter, r *http.Request) {
+	token, err := bearer(r.Header)
+	if err == nil {
+		err = a.thisSession(w, r)
+	}
+	if err != nil {
+		fail(w, r, a.n, err)
+		return
+	}
+	o := a.origin(r)
+	a.revoke(w, r, func(ctx context.Context) error { return a.n.Logout(ctx, token, o) })
+}
+
+// thisSession checks that r asks for nothing but the end of its own session: a parameter that was ignored would make the
+// logout less than what was asked for.
+func (a *api) thisSession(w http.ResponseWriter, r *http.Request) error {
+	if r.URL.RawQuery != "" {
+		return badRequest("parameters belong into the body, not into the URL")
+	}
+	if r.ContentLength == 0 {
+		return nil
+	}
+	form, err := readForm(w, r)
+	if err != nil {
+		return err
+	}
+	for name, value := range form {
+		if name != "scope" || value != "this" {
+			return badRequest("only the parameter scope=this is supported")
+		}
+	}
+	return nil
+}
+
+// revoke runs a command that returns when every replica follows it, and answers 204 then. It waits for a.logoutWait, or
+// as long as the client prefers (RFC 7240; at least a second, since the command has to be recorded first). A client that
+// prefers to wait less is told 202 with the replicas that are pending; any other gets 503, and so does everybody
+// whose command may not have been recorded.
+func (a *api) revoke(w http.ResponseWriter, r *http.Request, command func(context.Context) error) {
+	wait := a.logoutWait
+	preference, preferred := preferredWait(r.Header)
+	if preferred {
+		wait = min(max(preference, time.Second), wait)
+	}
+	ctx, cancel := commandContext(r, wait)
+	defer cancel()
+	err := command(ctx)
+
+	var pending *node.PendingError
+	switch {
+	case preferred && (err == nil || errors.As(err, &pending)):
+		w.Header().Set("Preference-Applied", "wait="+strconv.FormatInt(int64(wait/time.Second), 10))
+	case err != nil:
+		fail(w, r, a.n, err)
+		return
+	}
+	if pending == nil {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	names := pending.Pending
+	if names == nil {
+		names = []string{}
+	}
+	writeJSON(w, http.StatusAccepted, struct {
+		Sequence uint64   `json:"sequence"`
+		Pending  []string `json:"pending"`
+		Certain  string   `json:"certain"`
+	}{pending.Seq, names, notBefore(pending.Certain)})
+}
+
+// commandContext returns a context that ends after wait, but not when the client hangs up: who pressed "log out" and closed
+// the window wants to be logged out.
+func commandContext(r *http.Request, wait time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(r.Context()), wait)
+}
+
+// notBefore returns t as RFC 3339 with milliseconds, rounded up.
+func notBefore(t time.Time) string {
+	return t.Add(time.Millisecond - time.Nanosecond).UTC().Format("2006-01-02T15:04:05.000Z07:00")
+}

@@ -1,0 +1,129 @@
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/node"
+)
+
+type contextKey int
+
+const (
+	requestKey contextKey = iota
+	identityKey
+)
+
+// request is what is known about a request before anything is decided.
+type request struct {
+	id      string // request id, the client's or a new one
+	address string // client address
+	log     *slog.Logger
+}
+
+// requests gives each request its id and its client address, and echoes the id.
+func (a *api) requests(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(w, a.identify(w, r)) })
+}
+
+// identify returns r with what requestOf returns in its context, and echoes the request id.
+func (a *api) identify(w http.ResponseWriter, r *http.Request) *http.Request {
+	q := &request{requestID(r.Header), clientAddress(r, a.proxies), a.log}
+	w.Header().Set("X-Request-Id", q.id)
+	return r.WithContext(context.WithValue(r.Context(), requestKey, q))
+}
+
+// requestOf returns what the requests middleware found out about r, or, where a service mounts only the
+// authentication, nothing but a logger.
+func requestOf(r *http.Request) *request {
+	if q, ok := r.Context().Value(requestKey).(*request); ok {
+		return q
+	}
+	return &request{log: slog.Default()}
+}
+
+// origin says who asks for a command and from where.
+func (a *api) origin(r *http.Request) node.Origin {
+	q := requestOf(r)
+	o := node.Origin{Address: q.address, UserAgent: r.UserAgent(), RequestID: q.id}
+	if a.local {
+		o.Actor = "local"
+	} else if id, ok := IdentityFrom(r.Context()); ok {
+		o.Actor = id.Subject()
+	}
+	return o
+}
+
+// maxRequestID is the length in bytes up to which a client's request id is taken over.
+const maxRequestID = 64
+
+// requestID returns the client's X-Request-Id if it is one and well-formed, otherwise a new one.
+func requestID(h http.Header) string {
+	if values := h["X-Request-Id"]; len(values) == 1 && isRequestID(values[0]) {
+		return values[0]
+	}
+	return events.NewID().String()
+}
+
+func isRequestID(s string) bool {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '.' || c == '_' || c == '-') {
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxRequestID
+}
+
+// clientAddress returns the address of the client: that of the connection, unless it is a trusted proxy's. Then it is the
+// right-most untrusted entry of X-Forwarded-For: everything left of it is the client's own claim. An entry that is no
+// address ends the search at the proxy that reported it. "" for a connection without an IP address (a Unix socket).
+func clientAddress(r *http.Request, proxies []netip.Prefix) string {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	addr := peer.Addr().Unmap().WithZone("")
+	if len(proxies) == 0 || !trusted(addr, proxies) {
+		return addr.String()
+	}
+	rest := strings.Join(r.Header["X-Forwarded-For"], ",")
+	for rest != "" && trusted(addr, proxies) {
+		var entry string
+		if i := strings.LastIndexByte(rest, ','); i >= 0 {
+			rest, entry = rest[:i], rest[i+1:]
+		} else {
+			rest, entry = "", rest
+		}
+		next, ok := parseForwarded(strings.TrimSpace(entry))
+		if !ok {
+			break
+		}
+		addr = next
+	}
+	return addr.String()
+}
+
+// parseForwarded returns the address in s, which may have a port.
+func parseForwarded(s string) (netip.Addr, bool) {
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return addr.Unmap().WithZone(""), true
+	}
+	if ap, err := netip.ParseAddrPort(s); err == nil {
+		return ap.Addr().Unmap().WithZone(""), true
+	}
+	return netip.Addr{}, false
+}
+
+func trusted(addr netip.Addr, proxies []netip.Prefix) bool {
+	for _, p := range proxies {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,79 @@
+package httpapi
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/knell-auth/knell/node"
+)
+
+// livez serves GET /livez: the process answers.
+func (a *api) livez(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "ok\n") }
+
+// readyz serves GET /readyz: 200 while this replica may answer, 503 otherwise.
+func (a *api) readyz(w http.ResponseWriter, r *http.Request) {
+	if !a.n.Ready() {
+		fail(w, r, a.n, node.ErrNotCurrent)
+		return
+	}
+	writeText(w, http.StatusOK, "ready\n")
+}
+
+// requireReady lets no request through while this replica may not answer: where nobody is authenticated, nothing else would
+// keep a replica that is behind from saying that a user does not exist.
+func (a *api) requireReady(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !a.n.Ready() {
+			fail(w, r, a.n, node.ErrNotCurrent)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func writeText(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text))
+}
+
+// statusPeer is another replica in a status document.
+type statusPeer struct {
+	node.Peer
+	HorizonMS int64 `json:"horizon_ms"` // how long it may still hold a lease
+}
+
+// publicStatus serves GET /status: how this replica stands in the log. How many users and sessions there are is for
+// administrators only.
+func (a *api) publicStatus(w http.ResponseWriter, _ *http.Request) {
+	s := a.n.Status()
+	writeJSON(w, http.StatusOK, struct {
+		Node        string       `json:"node"`
+		Incarnation string       `json:"incarnation"`
+		Epoch       string       `json:"epoch"`
+		Applied     uint64       `json:"applied"`
+		Digest      string       `json:"digest"`
+		Ready       bool         `json:"ready"`
+		LeaseMS     int64        `json:"lease_ms"`
+		Peers       []statusPeer `json:"peers"`
+	}{s.Node, s.Incarnation, s.Epoch, s.Applied, s.Digest, s.Ready, s.Lease.Milliseconds(), peersOf(s)})
+}
+
+// fullStatus serves GET /admin, and GET /status on the local socket: all that the replica says about itself.
+func (a *api) fullStatus(w http.ResponseWriter, _ *http.Request) {
+	s := a.n.Status()
+	writeJSON(w, http.StatusOK, struct {
+		node.Status
+		LeaseMS int64        `json:"lease_ms"`
+		Peers   []statusPeer `json:"peers"` // instead of the embedded one
+	}{s, s.Lease.Milliseconds(), peersOf(s)})
+}
+
+func peersOf(s node.Status) []statusPeer {
+	peers := make([]statusPeer, 0, len(s.Peers))
+	for _, p := range s.Peers {
+		peers = append(peers, statusPeer{p, p.Horizon.Milliseconds()})
+	}
+	return peers
+}

@@ -1,0 +1,107 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/knell-auth/knell/node"
+)
+
+// tokenRequest is a well-formed request to the token endpoint.
+type tokenRequest struct {
+	form   map[string]string
+	client credentials
+	scope  []string // nil: not asked for
+	origin node.Origin
+}
+
+// token serves POST /token (RFC 6749 section 3.2).
+func (a *api) token(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Pragma", "no-cache") // section 5.1 asks for it beside no-store
+	tokens, err := a.grant(w, r)
+	if err != nil {
+		failToken(w, r, a.n, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, struct {
+		AccessToken  string `json:"access_token"`
+		TokenType    string `json:"token_type"`
+		ExpiresIn    int64  `json:"expires_in"`
+		RefreshToken string `json:"refresh_token,omitempty"`
+		Scope        string `json:"scope"`
+	}{tokens.AccessToken, "Bearer", int64(tokens.ExpiresIn / time.Second), tokens.RefreshToken, strings.Join(tokens.Scope, " ")})
+}
+
+// grant carries out the grant that r asks for. The form is looked at before the client is authenticated, since that costs
+// a slow hash.
+func (a *api) grant(w http.ResponseWriter, r *http.Request) (node.Tokens, error) {
+	form, err := readForm(w, r)
+	if err != nil {
+		return node.Tokens{}, err
+	}
+	grant, required := a.password, []string{"username", "password"}
+	switch form["grant_type"] {
+	case "password":
+	case "refresh_token":
+		grant, required = a.refresh, []string{"refresh_token"}
+	case "client_credentials":
+		grant, required = a.clientGrant, nil
+	case "":
+		return node.Tokens{}, badRequest("parameter grant_type is missing")
+	default:
+		return node.Tokens{}, oauthError(codeUnsupportedGrantType, "grant_type must be password, refresh_token or client_credentials")
+	}
+	for _, name := range required {
+		if form[name] == "" {
+			return node.Tokens{}, badRequest("parameter %s is missing", name)
+		}
+	}
+	req := tokenRequest{form: form, origin: a.origin(r)}
+	if s := form["scope"]; s != "" {
+		var ok bool
+		if req.scope, ok = parseScope(s); !ok {
+			return node.Tokens{}, oauthError(codeInvalidScope, "the scope is malformed")
+		}
+	}
+	if req.client, err = clientCredentials(r, form); err != nil {
+		return node.Tokens{}, err
+	}
+	if req.client.id != "" {
+		if err := a.n.AuthenticateClient(r.Context(), req.client.id, req.client.secret); err != nil {
+			return node.Tokens{}, err
+		}
+	}
+	return grant(r.Context(), req)
+}
+
+// password is section 4.3. Without a client it is a first-party login.
+func (a *api) password(ctx context.Context, req tokenRequest) (node.Tokens, error) {
+	return a.n.Login(ctx, node.LoginRequest{
+		Name:     req.form["username"],
+		Password: req.form["password"],
+		Client:   req.client.id,
+		Scope:    req.scope,
+		Origin:   req.origin,
+	})
+}
+
+// refresh is section 6. A narrower scope limits the access token alone; the session keeps what it has.
+func (a *api) refresh(ctx context.Context, req tokenRequest) (node.Tokens, error) {
+	if !isVisible(req.form["refresh_token"]) {
+		return node.Tokens{}, node.ErrInvalidGrant
+	}
+	return a.n.Refresh(ctx, node.RefreshRequest{Token: req.form["refresh_token"], Client: req.client.id, Scope: req.scope, Origin: req.origin})
+}
+
+// clientGrant is section 4.4, which only a confidential client may use.
+func (a *api) clientGrant(ctx context.Context, req tokenRequest) (node.Tokens, error) {
+	switch {
+	case req.client.id == "":
+		return node.Tokens{}, node.ErrInvalidClient
+	case req.client.secret == "": // authenticated without one: a public client
+		return node.Tokens{}, oauthError(codeUnauthorizedClient, "a public client cannot have a token of its own")
+	}
+	return a.n.ClientToken(ctx, req.client.id, req.scope, req.origin)
+}
