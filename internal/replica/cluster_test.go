@@ -1,0 +1,83 @@
+package replica
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/knell-auth/knell/internal/natsd"
+	"github.com/knell-auth/knell/node"
+)
+
+// routesFor returns the addresses of a cluster of n servers.
+func routesFor(t *testing.T, n int) []string {
+	t.Helper()
+	routes, err := LoopbackRoutes(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return routes
+}
+
+// clusterOf returns the cluster settings of the i-th server.
+func clusterOf(routes []string, i int) *natsd.Cluster {
+	return &natsd.Cluster{Name: "test", Listen: routes[i], Routes: routes, Secret: "a-secret-of-the-test"}
+}
+
+// TestCluster: what is created on one replica can log in on another, and three that stop together leave cleanly.
+func TestCluster(t *testing.T) {
+	dir, routes := t.TempDir(), routesFor(t, 3)
+	var replicas []*Replica
+	for i := range routes {
+		cfg := standalone(t, filepath.Join(dir, fmt.Sprint(i)))
+		cfg.Name, cfg.Copies = fmt.Sprintf("r%d", i), 3
+		cfg.Node.Lease = 3 * time.Second
+		cfg.NATS.Cluster = clusterOf(routes, i)
+		r := Start(cfg)
+		t.Cleanup(func() { stop(t, r) })
+		replicas = append(replicas, r)
+	}
+	for _, r := range replicas {
+		select {
+		case <-r.Ready():
+		case <-r.Failed():
+			t.Fatal(r.Err())
+		case <-time.After(60 * time.Second):
+			t.Fatal("not ready in time")
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	if _, err := replicas[0].Node().CreateUser(ctx, node.NewUser{Name: "alice", Password: "wonderland-1865", Scope: []string{"profile"}}, node.Origin{}); err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := replicas[1].Node().Login(ctx, node.LoginRequest{Name: "alice", Password: "wonderland-1865"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range replicas {
+		if _, err := r.Node().Verify(ctx, tokens.AccessToken); err != nil {
+			t.Errorf("%s: %v", r.cfg.Name, err)
+		}
+	}
+	if err := replicas[2].Node().Logout(ctx, tokens.AccessToken, node.Origin{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range replicas {
+		if _, err := r.Node().Verify(ctx, tokens.AccessToken); err == nil {
+			t.Errorf("%s accepts a token after its logout returned", r.cfg.Name)
+		}
+	}
+	var leaving sync.WaitGroup
+	for _, r := range replicas {
+		leaving.Go(func() {
+			if err := r.Leave(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	leaving.Wait()
+}

@@ -1,0 +1,173 @@
+// Package replica wires one replica together: the embedded NATS server, the log, the node, the HTTP listener and the Unix
+// socket for local administration. It owns their order of start and stop. It reads no flags and decides nothing about
+// sessions.
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/httpapi"
+	"github.com/knell-auth/knell/internal/natsd"
+	"github.com/knell-auth/knell/node"
+)
+
+// Config describes a replica. Where it embeds the configuration of another package, Start fills in name, directory, logger
+// and the parts below.
+type Config struct {
+	Name        string        // stable name, [a-z0-9-]{1,32}; required
+	Dir         string        // data directory; required
+	Listener    net.Listener  // where HTTP is served, closed by the replica; nil: only the socket
+	Copies      int           // copies of the log
+	LogMaxBytes int64         // limit of the log in bytes, fixed when the log is created; required
+	Drain       time.Duration // how long /readyz is red before Close refuses connections
+	NATS        natsd.Config
+	Node        node.Config
+	HTTP        httpapi.Config
+	Logger      *slog.Logger // nil: nothing is logged
+}
+
+// Replica is a replica that is starting, running or closed.
+type Replica struct {
+	cfg  Config
+	log  *slog.Logger
+	gate gate // before the HTTP surface
+
+	ready  chan struct{} // closed when the replica serves
+	failed chan struct{} // closed when it will never serve (again); err is set before
+	err    error
+
+	failing sync.Once
+
+	// Parts, written by run before ready is closed; Close reads them when run has ended.
+	server *natsd.Server
+	conn   *nats.Conn
+	events *events.Log
+	node   *node.Node
+	local  *socket
+
+	http    *http.Server
+	cancel  context.CancelFunc // ends run
+	work    sync.WaitGroup
+	leaving sync.Once
+	left    error // what Leave returns; valid after leaving
+	closing sync.Once
+	closed  error // what Close returns; valid after closing
+}
+
+// Start begins to start a replica and returns at once: HTTP is answered from now on, green on /livez, 503 on the rest
+// until the node holds its first lease. The caller has to Close it, whatever becomes of it.
+func Start(cfg Config) *Replica {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	r := &Replica{cfg: cfg, log: cfg.Logger, ready: make(chan struct{}), failed: make(chan struct{})}
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	r.http = httpapi.Server("", &r.gate)
+	r.http.ErrorLog = slog.NewLogLogger(r.log.Handler(), slog.LevelDebug)
+	if cfg.Listener != nil {
+		r.work.Go(func() { r.serve(r.http, cfg.Listener) })
+	}
+	r.work.Go(func() { r.run(ctx) })
+	return r
+}
+
+// run starts the parts in order and watches the node until ctx ends.
+func (r *Replica) run(ctx context.Context) {
+	if err := r.bringUp(ctx); err != nil {
+		if ctx.Err() == nil {
+			r.fail(err)
+		}
+		return
+	}
+	close(r.ready)
+	select {
+	case <-ctx.Done():
+	case <-r.node.Fenced():
+		r.fail(fmt.Errorf("the replica has fenced itself: %s", r.node.Status().Fenced))
+	}
+}
+
+// bringUp starts the parts, each of which needs those before it.
+func (r *Replica) bringUp(ctx context.Context) error {
+	var err error
+	cfg := r.cfg.NATS
+	cfg.Dir, cfg.Name, cfg.Logger = r.cfg.Dir, r.cfg.Name, r.log
+	cfg.MaxStore = r.cfg.LogMaxBytes + r.cfg.LogMaxBytes/8 // the log is what reaches its limit, not the server
+	if r.server, err = natsd.Start(ctx, cfg); err != nil {
+		return err
+	}
+	// From here on this process holds the lock of the directory, so that a socket in it can only be a dead one.
+	if r.local, err = listenLocal(r.cfg.Dir, r.log); err != nil {
+		r.log.Warn("no local administration: init, user and status will not work here", "error", err)
+	}
+	if r.conn, err = r.server.Connect(ctx); err != nil {
+		return err
+	}
+	r.events, err = events.Open(ctx, r.conn, events.Config{
+		Node: r.cfg.Name, Replicas: r.cfg.Copies, MaxBytes: r.cfg.LogMaxBytes, Logger: r.log,
+	})
+	if err != nil {
+		return err
+	}
+	// Another member may have less room for it yet; the last one to be restarted with the higher limit succeeds.
+	if err := r.server.GrowLog(ctx, r.cfg.LogMaxBytes); err != nil {
+		r.log.Warn("limit of the log not raised", "error", err)
+	}
+	nodeCfg := r.cfg.Node
+	nodeCfg.Name, nodeCfg.Dir, nodeCfg.Log, nodeCfg.Logger = r.cfg.Name, r.cfg.Dir, r.events, r.log
+	if r.node, err = r.startNode(ctx, nodeCfg); err != nil {
+		return err
+	}
+	httpCfg := r.cfg.HTTP
+	httpCfg.Logger = r.log
+	if r.local != nil {
+		r.local.gate.open(httpapi.NewLocal(r.node, httpCfg))
+	}
+	r.gate.open(httpapi.New(r.node, httpCfg))
+	return nil
+}
+
+// serve runs an HTTP server until it is shut down.
+func (r *Replica) serve(s *http.Server, l net.Listener) {
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		r.fail(fmt.Errorf("serving %s: %w", l.Addr(), err))
+	}
+}
+
+// fail notes why the replica cannot serve. The first cause counts.
+func (r *Replica) fail(err error) {
+	r.failing.Do(func() {
+		r.err = err
+		close(r.failed)
+	})
+}
+
+// Ready returns a channel that is closed when the replica serves.
+func (r *Replica) Ready() <-chan struct{} { return r.ready }
+
+// Failed returns a channel that is closed when the replica will not serve any more before it is started again.
+func (r *Replica) Failed() <-chan struct{} { return r.failed }
+
+// Err returns why Failed is closed, nil while it is not.
+func (r *Replica) Err() error {
+	select {
+	case <-r.failed:
+		return r.err
+	default:
+		return nil
+	}
+}
+
+// Node returns the node. It must not be called before Ready is closed.
+func (r *Replica) Node() *node.Node { return r.node }
