@@ -1,0 +1,89 @@
+// Command knell runs replicas of the Knell session store and administers them. This package owns flags, output and
+// wiring; what a replica consists of is package internal/replica.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes.
+const (
+	exitFailed = 1 // it was tried and failed
+	exitUsage  = 2 // it was not tried: the command line, a setting or the environment is wrong
+)
+
+// cli is the command line.
+type cli struct {
+	Serve   serveCmd   `cmd:"" help:"Run one replica."`
+	Dev     devCmd     `cmd:"" help:"Run three replicas behind a load balancer in this process, with demo accounts, to try Knell."`
+	Init    initCmd    `cmd:"" help:"Create the first administrator, with access to the data directory."`
+	User    userCmd    `cmd:"" help:"Administer users, with access to the data directory."`
+	Status  statusCmd  `cmd:"" help:"Show what a replica knows about itself and its peers."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// terminal is what commands read from and write to.
+type terminal struct {
+	in       *os.File
+	out, err io.Writer
+}
+
+// usageError is an error in what the user asked for.
+type usageError struct{ error }
+
+// Unwrap returns the cause.
+func (e usageError) Unwrap() error { return e.error }
+
+// usagef returns a usageError.
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+func main() {
+	os.Exit(run(os.Args[1:], &terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
+}
+
+// run carries out one command line and returns the exit code.
+func run(args []string, t *terminal) int {
+	var c cli
+	parser, err := kong.New(&c,
+		kong.Name("knell"),
+		kong.Description("Knell is a distributed session store with an event log: when a logout returns, no replica accepts the token any more."),
+		kong.Writers(t.out, t.err),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Vars{"listen": "127.0.0.1:8080", "standalone": standaloneName, "logMaxBytes": defaultLogMaxBytes},
+		kong.Bind(t),
+		kong.BindTo(context.Background(), (*context.Context)(nil)),
+	)
+	if err != nil { // the struct tags above are wrong
+		fmt.Fprintln(t.err, "knell:", err)
+		return exitFailed
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	ctx, err := parser.Parse(args)
+	if err != nil {
+		err = usageError{err}
+	} else {
+		err = ctx.Run()
+	}
+	return report(t, err)
+}
+
+// report prints err and returns the exit code that it stands for.
+func report(t *terminal, err error) int {
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(t.err, "knell:", err)
+	var usage usageError
+	if errors.As(err, &usage) {
+		return exitUsage
+	}
+	return exitFailed
+}

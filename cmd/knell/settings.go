@@ -1,0 +1,225 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/knell-auth/knell/httpapi"
+	"github.com/knell-auth/knell/internal/natsd"
+	"github.com/knell-auth/knell/internal/password"
+	"github.com/knell-auth/knell/internal/replica"
+	"github.com/knell-auth/knell/node"
+)
+
+// standaloneName is the name of a replica that is alone.
+const standaloneName = "knell"
+
+// Bounds of --lease. A lease must outlast the election of a stream leader, or every replica refuses whenever a leader
+// dies: 1.0 to 1.8 s with our timers, up to 3.0 s when a vote is split; 9 s with those of nats-server. The upper bound leaves a logout time
+// to outwait a lost replica's lease before it is given up (httpapi.Config.LogoutWait, 30 s).
+const (
+	minLeaseAlone = 500 * time.Millisecond
+	minLease      = 3 * time.Second
+	minLeaseFixed = 12 * time.Second
+	maxLease      = 25 * time.Second
+)
+
+// minLog is the smallest log that is worth a start, in bytes: beats alone take 13 MB a day.
+const minLog = 64 << 20
+
+// minSecret is the least length of a cluster secret, in bytes.
+const minSecret = 16
+
+var namePattern = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
+
+// clustered reports whether the settings describe a member of a cluster.
+func (c *serveCmd) clustered() bool { return c.Cluster.ClusterListen != "" }
+
+// config checks the settings without touching anything but the files they name, and returns what they ask for. All its
+// errors are usageErrors.
+func (c *serveCmd) config() (replica.Config, error) {
+	if c.Name == "" && !c.clustered() {
+		c.Name = standaloneName
+	}
+	if err := firstError(append(c.checkNames(), append(c.Tokens.check(), c.Cluster.check(c.clustered())...)...)...); err != nil {
+		return replica.Config{}, err
+	}
+	if err := refuseDevData(c.Data); err != nil {
+		return replica.Config{}, err
+	}
+	broken, err := mutation()
+	if err != nil {
+		return replica.Config{}, err
+	}
+	cfg := replica.Config{
+		Name: c.Name, Dir: c.Data, Drain: c.Drain,
+		NATS: natsd.Config{
+			ClientListen: string(c.Cluster.NatsListen), ClientCertFile: c.Cluster.NatsCert, ClientKeyFile: c.Cluster.NatsKey,
+			FixedTimers: c.Cluster.FixedTimers,
+		},
+		Copies:      c.Cluster.copies(c.clustered()),
+		LogMaxBytes: int64(c.Cluster.LogMaxBytes),
+		Node:        c.Tokens.node(),
+		HTTP:        httpapi.Config{},
+	}
+	cfg.Node.Lease, cfg.Node.Version, cfg.Node.Break = c.Cluster.Lease, version(), broken
+	for _, n := range c.Tokens.TrustedProxies {
+		cfg.HTTP.TrustedProxies = append(cfg.HTTP.TrustedProxies, netip.Prefix(n))
+	}
+	if c.clustered() {
+		cfg.NATS.Cluster, err = c.Cluster.cluster()
+	}
+	return cfg, err
+}
+
+func (c *serveCmd) checkNames() []error {
+	return []error{
+		unless(c.Name != "", "--name is required in a cluster: a stable name that no other replica has"),
+		unless(namePattern.MatchString(c.Name), "--name %q: want 1 to 32 of a-z, 0-9 and '-'", c.Name),
+		unless(c.Drain >= 0 && c.Drain <= time.Minute, "--drain %v: want 0 to 1m", c.Drain),
+	}
+}
+
+func (f *tokenFlags) check() []error {
+	return []error{
+		unless(f.Issuer != "" && f.Issuer == strings.TrimSpace(f.Issuer), "--issuer %q: want a name or a URL", f.Issuer),
+		unless(f.Audience != "" && f.Audience == strings.TrimSpace(f.Audience), "--audience %q: want a name or a URL", f.Audience),
+		unless(f.AccessTTL >= 10*time.Second && f.AccessTTL <= 24*time.Hour, "--access-ttl %v: want 10s to 24h", f.AccessTTL),
+		unless(f.RefreshIdle >= f.AccessTTL, "--refresh-idle %v is shorter than --access-ttl %v", f.RefreshIdle, f.AccessTTL),
+		unless(f.SessionTTL >= f.AccessTTL, "--session-ttl %v is shorter than --access-ttl %v", f.SessionTTL, f.AccessTTL),
+		unless(f.SessionTTL <= 5*365*24*time.Hour, "--session-ttl %v: want at most 5 years", f.SessionTTL),
+		unless(f.Grace >= 0 && f.Grace <= 5*time.Minute, "--grace %v: want 0 to 5m", f.Grace),
+		unless(f.HashWorkers >= 0 && f.HashWorkers <= 1024, "--hash-workers %d: want 0 to 1024", f.HashWorkers),
+	}
+}
+
+// node returns the settings of package node.
+func (f *tokenFlags) node() node.Config {
+	cfg := node.Config{
+		Issuer: f.Issuer, Audience: f.Audience,
+		AccessTTL: f.AccessTTL, RefreshIdle: f.RefreshIdle, SessionTTL: f.SessionTTL, Grace: f.Grace,
+		Password: password.Config{Workers: f.HashWorkers},
+	}
+	if f.Grace == 0 { // there, zero is the default
+		cfg.Grace = -1
+	}
+	return cfg
+}
+
+func (f *clusterFlags) check(clustered bool) []error {
+	least, why := minLeaseAlone, "beats take time to be written"
+	if clustered {
+		least, why = minLease, "replicas have to go on answering while a new leader of the log is elected"
+	}
+	if clustered && f.FixedTimers {
+		least = minLeaseFixed
+	}
+	only := func(flag, value string) error {
+		return unless(clustered || value == "", "--%s is for clusters: it needs --cluster-listen", flag)
+	}
+	return []error{
+		unless(namePattern.MatchString(f.ClusterName), "--cluster-name %q: want 1 to 32 of a-z, 0-9 and '-'", f.ClusterName),
+		only("routes", strings.Join(toStrings(f.Routes), ",")),
+		only("cluster-secret-file", f.ClusterSecretFile),
+		only("route-cert", f.RouteCert), only("route-key", f.RouteKey), only("route-ca", f.RouteCA),
+		f.checkRoutes(clustered),
+		f.checkTLS(),
+		unless(slices.Contains([]int{0, 1, 3, 5}, f.Replicas), "--replicas %d: want 1, 3 or 5", f.Replicas),
+		unless(!clustered || f.Replicas != 1, "--replicas 1: a cluster keeps at least 3 copies"),
+		unless(clustered || f.Replicas <= 1, "--replicas %d needs a cluster: --cluster-listen and --routes", f.Replicas),
+		unless(!clustered || f.Replicas <= len(f.Routes), "--replicas %d: --routes names only %d replicas", f.Replicas, len(f.Routes)),
+		unless(f.Lease <= maxLease, "--lease %v: want at most %v, or a logout would be given up before a lost replica's lease ends", f.Lease, maxLease),
+		unless(f.Lease >= least, "--lease %v is too short: want at least %v, because %s", f.Lease, least, why),
+		unless(f.LogMaxBytes >= minLog, "--log-max-bytes %d: want at least 64MiB", f.LogMaxBytes),
+	}
+}
+
+// checkRoutes checks the addresses between replicas.
+func (f *clusterFlags) checkRoutes(clustered bool) error {
+	if !clustered {
+		return nil
+	}
+	if len(f.Routes) < 3 {
+		return errors.New("--routes: name the cluster addresses of all replicas, this one included, at least three: host:port,host:port,host:port")
+	}
+	tls := f.RouteCert != "" && f.RouteKey != "" && f.RouteCA != ""
+	for _, a := range append([]address{f.ClusterListen}, f.Routes...) {
+		if !a.loopback() && !tls {
+			return fmt.Errorf("%s is not on loopback: connections between replicas need --route-cert, --route-key and --route-ca", a)
+		}
+	}
+	if f.ClusterSecretFile == "" && !tls {
+		return errors.New("--cluster-secret-file is required without --route-cert: any local user could join the cluster")
+	}
+	return nil
+}
+
+// checkTLS checks that certificates are complete and can be read.
+func (f *clusterFlags) checkTLS() error {
+	if some := f.RouteCert + f.RouteKey + f.RouteCA; some != "" && (f.RouteCert == "" || f.RouteKey == "" || f.RouteCA == "") {
+		return errors.New("--route-cert, --route-key and --route-ca belong together")
+	}
+	if (f.NatsCert == "") != (f.NatsKey == "") {
+		return errors.New("--nats-cert and --nats-key belong together")
+	}
+	if f.NatsListen != "" && !f.NatsListen.loopback() && f.NatsCert == "" {
+		return fmt.Errorf("--nats-listen %s is not on loopback: it needs --nats-cert and --nats-key", f.NatsListen)
+	}
+	for _, file := range []struct{ flag, path string }{
+		{"route-cert", f.RouteCert}, {"route-key", f.RouteKey}, {"route-ca", f.RouteCA}, {"nats-cert", f.NatsCert}, {"nats-key", f.NatsKey},
+	} {
+		if file.path == "" {
+			continue
+		}
+		if _, err := os.ReadFile(file.path); err != nil {
+			return fmt.Errorf("--%s: %w", file.flag, err)
+		}
+	}
+	return nil
+}
+
+// copies returns how many copies of the log there are.
+func (f *clusterFlags) copies(clustered bool) int {
+	switch {
+	case f.Replicas != 0:
+		return f.Replicas
+	case clustered:
+		return 3
+	}
+	return 1
+}
+
+// cluster returns the cluster's settings with the secret read from its file.
+func (f *clusterFlags) cluster() (*natsd.Cluster, error) {
+	c := &natsd.Cluster{
+		Name: f.ClusterName, Listen: string(f.ClusterListen), Routes: toStrings(f.Routes),
+		CertFile: f.RouteCert, KeyFile: f.RouteKey, CAFile: f.RouteCA,
+	}
+	if f.ClusterSecretFile == "" {
+		return c, nil
+	}
+	secret, err := os.ReadFile(f.ClusterSecretFile)
+	if err != nil {
+		return nil, usagef("--cluster-secret-file: %w", err)
+	}
+	c.Secret = strings.TrimSpace(string(secret))
+	if len(c.Secret) < minSecret {
+		return nil, usagef("--cluster-secret-file %s: want at least %d characters", f.ClusterSecretFile, minSecret)
+	}
+	return c, nil
+}
+
+// toStrings returns the addresses as strings.
+func toStrings(list []address) []string {
+	s := make([]string, len(list))
+	for i, a := range list {
+		s[i] = string(a)
+	}
+	return s
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+type statusCmd struct {
+	Data string `env:"KNELL_DATA" default:"knell-data" type:"path" placeholder:"DIR" help:"Data directory of the replica. Default: ./knell-data."`
+	URL  string `name:"url" env:"KNELL_URL" placeholder:"URL" help:"Ask the replica at this address instead, such as http://127.0.0.1:8080."`
+	JSON bool   `name:"json" help:"Print JSON."`
+}
+
+// statusTimeout bounds the question.
+const statusTimeout = 10 * time.Second
+
+// replicaStatus is what /status answers. The counts come from the local socket only.
+type replicaStatus struct {
+	Node        string `json:"node"`
+	Incarnation string `json:"incarnation"`
+	Epoch       string `json:"epoch"`
+	Applied     uint64 `json:"applied"`
+	Digest      string `json:"digest"`
+	Ready       bool   `json:"ready"`
+	LeaseMS     int64  `json:"lease_ms"`
+	Fenced      string `json:"fenced"`
+	Users       *int   `json:"users"`
+	Sessions    int    `json:"sessions"`
+	Revoked     int    `json:"revoked"`
+	LogBytes    int64  `json:"log_bytes"`
+	LogMaxBytes int64  `json:"log_max_bytes"`
+	Pending     int    `json:"pending_barriers"`
+	Peers       []struct {
+		Node      string `json:"node"`
+		Applied   uint64 `json:"applied"`
+		HorizonMS int64  `json:"horizon_ms"`
+	} `json:"peers"`
+}
+
+// Run prints the status. It fails when the replica does not serve, so that it can stand in a health check.
+func (c *statusCmd) Run(ctx context.Context, t *terminal) error {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	a, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	var raw json.RawMessage
+	if err := a.call(ctx, http.MethodGet, "/status", nil, &raw); err != nil {
+		return err
+	}
+	var s replicaStatus
+	if err := json.Unmarshal(raw, &s); err != nil || s.Node == "" {
+		return errors.New("this does not look like a replica of Knell")
+	}
+	if c.JSON {
+		_, err = fmt.Fprintf(t.out, "%s\n", strings.TrimSpace(string(raw)))
+	} else {
+		err = s.print(t)
+	}
+	if err == nil && !s.Ready {
+		err = fmt.Errorf("replica %s does not serve", s.Node)
+	}
+	return err
+}
+
+// open returns whom to ask.
+func (c *statusCmd) open(ctx context.Context) (*admin, error) {
+	if c.URL == "" {
+		a, err := online(ctx, c.Data)
+		if errors.Is(err, errNotRunning) {
+			err = fmt.Errorf("--data %s: %w", c.Data, err)
+		}
+		return a, err
+	}
+	if !strings.HasPrefix(c.URL, "http://") && !strings.HasPrefix(c.URL, "https://") {
+		return nil, usagef("--url %q: want http://host:port or https://host:port", c.URL)
+	}
+	return &admin{base: strings.TrimRight(c.URL, "/"), close: func() error { return nil }}, nil
+}
+
+// print writes the status for people.
+func (s *replicaStatus) print(t *terminal) error {
+	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	ready := "no"
+	if s.Ready {
+		ready = fmt.Sprintf("yes, lease for another %s", round(time.Duration(s.LeaseMS)*time.Millisecond))
+	}
+	fmt.Fprintf(w, "replica\t%s\nready\t%s\n", s.Node, ready)
+	if s.Fenced != "" {
+		fmt.Fprintf(w, "fenced\t%s\n", s.Fenced)
+	}
+	fmt.Fprintf(w, "applied\t%d\ndigest\t%s\nepoch\t%s\nincarnation\t%s\n", s.Applied, s.Digest, s.Epoch, s.Incarnation)
+	if s.Users != nil {
+		fmt.Fprintf(w, "users\t%d\nsessions\t%d\nrevoked\t%d\npending\t%d\n", *s.Users, s.Sessions, s.Revoked, s.Pending)
+	}
+	if s.LogMaxBytes > 0 { // else it has not been asked for yet
+		fmt.Fprintf(w, "log\t%d of %d bytes\n", s.LogBytes, s.LogMaxBytes)
+	}
+	for i, p := range s.Peers {
+		if i == 0 {
+			fmt.Fprintf(w, "\nPEER\tAPPLIED\tMAY ANSWER FOR\n")
+		}
+		horizon := round(time.Duration(p.HorizonMS) * time.Millisecond)
+		if p.HorizonMS == 0 {
+			horizon = "no lease"
+		}
+		fmt.Fprintf(w, "%s\t%d\t%s\n", p.Node, p.Applied, horizon)
+	}
+	return w.Flush()
+}
