@@ -1,0 +1,278 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Replica is one process, or the place where one ran. Its methods are safe for concurrent use.
+type Replica struct {
+	Name string
+	URL  string
+	Data string
+
+	binary  string
+	args    []string
+	env     []string
+	enter   []string
+	logFile string
+	mounted bool
+
+	mu  sync.Mutex // guards all below
+	cmd *exec.Cmd  // nil when never started
+	end chan struct{}
+	err error // how it ended; valid once end is closed
+}
+
+// ErrExited is what waiting for a replica gives when its process has ended.
+var ErrExited = errors.New("process has ended")
+
+// Start starts the process. The one before it must have ended.
+func (r *Replica) Start() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.end != nil {
+		select {
+		case <-r.end:
+		default:
+			return fmt.Errorf("cluster: %s runs already", r.Name)
+		}
+	}
+	log, err := os.OpenFile(r.logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	fmt.Fprintf(log, "=== start %s\n", time.Now().Format(time.RFC3339Nano))
+	cmd := r.command(context.Background(), r.args)
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("cluster: starting %s: %w", r.Name, err)
+	}
+	r.cmd, r.end = cmd, make(chan struct{})
+	end := r.end
+	go func() { // ends with the process, which close kills and awaits
+		err := cmd.Wait()
+		r.mu.Lock()
+		r.err = err
+		r.mu.Unlock()
+		close(end)
+	}()
+	return nil
+}
+
+// command returns knell with args, in the replica's namespace.
+func (r *Replica) command(ctx context.Context, args []string) *exec.Cmd {
+	line := append(append([]string(nil), r.enter...), r.binary)
+	line = append(line, args...)
+	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
+	cmd.Env = r.env
+	cmd.SysProcAttr = childAttributes()
+	return cmd
+}
+
+// Run runs another command of knell to its end, beside the replica.
+func (r *Replica) Run(ctx context.Context, args ...string) error {
+	out, err := r.command(ctx, args).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("cluster: knell %v: %w: %s", args, err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+// Signal sends sig to the process.
+func (r *Replica) Signal(sig syscall.Signal) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.cmd == nil {
+		return fmt.Errorf("cluster: %s was never started", r.Name)
+	}
+	return r.cmd.Process.Signal(sig)
+}
+
+// Kill ends the process with SIGKILL and waits for its end.
+func (r *Replica) Kill() error {
+	if err := r.Signal(syscall.SIGKILL); err != nil {
+		return err
+	}
+	<-r.ended()
+	return nil
+}
+
+// Stop asks the process to end with SIGTERM and waits for its end. The error is not nil when it did not end cleanly.
+func (r *Replica) Stop(ctx context.Context) error {
+	if err := r.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	select {
+	case <-r.ended():
+		return r.exit()
+	case <-ctx.Done():
+		return fmt.Errorf("cluster: %s does not stop: %w", r.Name, ctx.Err())
+	}
+}
+
+func (r *Replica) ended() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.end
+}
+
+// exit returns how the process ended.
+func (r *Replica) exit() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil {
+		return fmt.Errorf("cluster: %s ended: %w", r.Name, r.err)
+	}
+	return nil
+}
+
+// pollEvery is how often a replica that is awaited is asked.
+const pollEvery = 25 * time.Millisecond
+
+// WaitReady waits until the replica says that it serves. The error wraps ErrExited when the process ended instead; it
+// holds the end of the log.
+func (r *Replica) WaitReady(ctx context.Context) error {
+	poll := time.NewTicker(pollEvery)
+	defer poll.Stop()
+	for !r.Ready(ctx) {
+		select {
+		case <-r.ended():
+			return fmt.Errorf("cluster: %s: %w (%v); its log ends with:\n%s", r.Name, ErrExited, r.exit(), r.LogTail())
+		case <-ctx.Done():
+			return fmt.Errorf("cluster: %s is not ready: %w; its log ends with:\n%s", r.Name, ctx.Err(), r.LogTail())
+		case <-poll.C:
+		}
+	}
+	return nil
+}
+
+// Ready reports whether the replica says that it serves.
+func (r *Replica) Ready(ctx context.Context) bool {
+	status, _ := r.get(ctx, "/readyz")
+	return status == http.StatusOK
+}
+
+// leaderLine is what the server of a replica says when it begins to lead the log, at the log level "debug".
+var leaderLine = regexp.MustCompile(`(?m)^time=(\S+) .*new stream leader for '`)
+
+// led returns when the replica last began to lead the log, by its own log; zero when it never did.
+func (r *Replica) led() time.Time {
+	data, err := os.ReadFile(r.logFile)
+	if err != nil {
+		return time.Time{}
+	}
+	lines := leaderLine.FindAllSubmatch(data, -1)
+	if len(lines) == 0 {
+		return time.Time{}
+	}
+	at, _ := time.Parse(time.RFC3339Nano, string(lines[len(lines)-1][1])) // zero when it is no time
+	return at
+}
+
+// askTimeout ends a question to a replica that may be paused.
+const askTimeout = time.Second
+
+func (r *Replica) get(ctx context.Context, path string) (int, []byte) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.URL+path, nil)
+	if err != nil {
+		return 0, nil
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, nil
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return 0, nil
+	}
+	return resp.StatusCode, body
+}
+
+// LogTail returns the last lines of the replica's log.
+func (r *Replica) LogTail() string {
+	data, err := os.ReadFile(r.logFile)
+	if err != nil {
+		return err.Error()
+	}
+	const most = 1500
+	if len(data) > most {
+		data = data[len(data)-most:]
+		_, data, _ = bytes.Cut(data, []byte("\n"))
+	}
+	return string(data)
+}
+
+// Wipe empties the data directory of a replica that does not run.
+func (r *Replica) Wipe() error {
+	entries, err := os.ReadDir(r.Data)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := os.RemoveAll(filepath.Join(r.Data, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SaveData copies the data directory of a replica that does not run to a new directory beside it, and returns its path.
+func (r *Replica) SaveData() (string, error) {
+	saved := r.Data + ".saved"
+	if err := os.RemoveAll(saved); err != nil {
+		return "", err
+	}
+	return saved, os.CopyFS(saved, os.DirFS(r.Data))
+}
+
+// RestoreData replaces the data directory of a replica that does not run by what SaveData copied.
+func (r *Replica) RestoreData(saved string) error {
+	if err := r.Wipe(); err != nil {
+		return err
+	}
+	return os.CopyFS(r.Data, os.DirFS(saved))
+}
+
+// close ends the process, however it is, and unmounts its disk.
+func (r *Replica) close() error {
+	if r.ended() != nil {
+		_ = r.Kill() // fails when it has ended, which is as good
+	}
+	if !r.mounted {
+		return nil
+	}
+	return unmount(r.Data)
+}
+
+// LastLine returns the last line of the replica's log that is more than a debug message.
+func (r *Replica) LastLine() string {
+	data, err := os.ReadFile(r.logFile)
+	if err != nil {
+		return err.Error()
+	}
+	last := ""
+	for line := range strings.Lines(string(data)) {
+		if !strings.Contains(line, " level=DEBUG ") {
+			last = line
+		}
+	}
+	return strings.TrimSpace(last)
+}

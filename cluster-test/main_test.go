@@ -1,0 +1,85 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/knell-auth/knell/cluster-test/check"
+	"github.com/knell-auth/knell/cluster-test/history"
+	"github.com/knell-auth/knell/cluster-test/scenario"
+)
+
+func TestUsage(t *testing.T) {
+	tests := []struct {
+		args string
+		code int
+		want string // in what is printed
+	}{
+		{"-list", exitOK, "kill9-leader"},
+		{"-list cut-off", exitOK, "cut-off"},
+		{"-help", exitOK, "-expect-violation"},
+		{"no-such-scenario", exitUsage, `"no-such-scenario"`},
+		{"-scenario nor-this", exitUsage, `"nor-this"`},
+		{"-lease 1ms", exitUsage, "-lease"},
+		{"-bogus", exitUsage, "-bogus"},
+		{"-check /nonexistent/history", exitUsage, "no such file"},
+	}
+	for _, tt := range tests {
+		var out bytes.Buffer
+		if code := run(strings.Fields(tt.args), &out, &out); code != tt.code || !strings.Contains(out.String(), tt.want) {
+			t.Errorf("%s: exit %d, want %d and %q in:\n%s", tt.args, code, tt.code, tt.want, out.String())
+		}
+	}
+}
+
+func TestCheckFile(t *testing.T) {
+	bad := &history.History{Ops: []history.Op{
+		{Kind: history.Logout, Outcome: history.OK, Session: 1, Start: 1, End: 2},
+		{Kind: history.Verify, Outcome: history.OK, Session: 1, Start: 3, End: 4},
+	}}
+	path := filepath.Join(t.TempDir(), "h.ndjson")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := bad.Write(f); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	var out bytes.Buffer
+	if code := run([]string{"-check", path}, &out, &out); code != exitFailed || !strings.Contains(out.String(), "C1, session 1") {
+		t.Errorf("exit %d:\n%s", code, out.String())
+	}
+}
+
+func TestVerdicts(t *testing.T) {
+	leak := []check.Violation{{Claim: check.C1}}
+	tests := []struct {
+		r    scenario.Result
+		want string
+	}{
+		{scenario.Result{}, "ok"},
+		{scenario.Result{Violations: leak}, "FAILED"},
+		{scenario.Result{Err: os.ErrDeadlineExceeded}, "FAILED"},
+		{scenario.Result{Skipped: "no root"}, "skipped"},
+		{scenario.Result{Expected: true, Violations: leak}, "caught"},
+		{scenario.Result{Expected: true}, "FAILED"},
+		{scenario.Result{Expected: true, Violations: []check.Violation{{Claim: check.C2}}}, "FAILED"},
+	}
+	var out bytes.Buffer
+	for _, tt := range tests {
+		tt.r.Took = time.Second
+		if got := verdict(tt.r); got != tt.want {
+			t.Errorf("%+v: %s, want %s", tt.r, got, tt.want)
+		}
+		report(&out, tt.r)
+	}
+	table(&out, []scenario.Result{{Scenario: "steady", Violations: leak}})
+	if !strings.Contains(out.String(), "steady") {
+		t.Errorf("no line for the scenario in:\n%s", out.String())
+	}
+}

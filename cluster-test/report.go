@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/knell-auth/knell/cluster-test/check"
+	"github.com/knell-auth/knell/cluster-test/scenario"
+)
+
+// shown is how many violations of each claim are printed for a scenario. All of them follow from its history file.
+const shown = 5
+
+// report prints what came of one scenario.
+func report(w io.Writer, r scenario.Result) {
+	switch {
+	case r.Skipped != "":
+		fmt.Fprintf(w, "  SKIPPED: %s\n", r.Skipped)
+		return
+	case r.Expected && !r.Failed():
+		fmt.Fprintf(w, "  found as expected: %d violations of C1, such as: %s\n", check.Count(r.Violations, check.C1), first(r.Violations))
+		return
+	case r.Expected:
+		fmt.Fprintf(w, "  FAILED: no violation of C1 was found, though a mechanism is missing\n")
+	}
+	count := map[check.Claim]int{}
+	for _, v := range r.Violations {
+		if count[v.Claim]++; count[v.Claim] <= shown {
+			fmt.Fprintf(w, "  VIOLATION %s\n", v)
+		}
+	}
+	for claim, n := range count {
+		if n > shown {
+			fmt.Fprintf(w, "  ... and %d more of %s\n", n-shown, claim)
+		}
+	}
+	if r.Err != nil {
+		fmt.Fprintf(w, "  ERROR %s\n", strings.ReplaceAll(r.Err.Error(), "\n", "\n    "))
+	}
+	if r.Dir != "" {
+		fmt.Fprintf(w, "  data, logs and history are in %s\n", r.Dir)
+	}
+}
+
+// first returns the first violation of C1.
+func first(vs []check.Violation) string {
+	for _, v := range vs {
+		if v.Claim == check.C1 {
+			return v.String()
+		}
+	}
+	return "none"
+}
+
+// table prints one line a scenario.
+func table(w io.Writer, results []scenario.Result) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "scenario\tseed\tverdict\tops\tlogouts\tC1\tC2\tC3\tother\tunavailable\tslowest logout\ttook")
+	for _, r := range results {
+		c1, c2, c3 := check.Count(r.Violations, check.C1), check.Count(r.Violations, check.C2), check.Count(r.Violations, check.C3)
+		fmt.Fprintf(t, "%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%v\t%v\t%v\n", r.Scenario, r.Seed, verdict(r), r.Coverage.Ops,
+			r.Coverage.Logouts, c1, c2, c3, len(r.Violations)-c1-c2-c3, r.Unavailable.Round(10*time.Millisecond),
+			r.Logout.Round(100*time.Microsecond), r.Took.Round(100*time.Millisecond))
+	}
+	t.Flush()
+}
+
+func verdict(r scenario.Result) string {
+	switch {
+	case r.Skipped != "":
+		return "skipped"
+	case r.Failed():
+		return "FAILED"
+	case r.Expected:
+		return "caught"
+	}
+	return "ok"
+}
