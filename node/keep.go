@@ -17,9 +17,6 @@ const beatsPerLease = 8
 // ticksPerLease is how often the keeper looks whether a horizon has passed and repeats applied reports.
 const ticksPerLease = 60
 
-// maxBeats bounds the beats that wait for their commit.
-const maxBeats = 16
-
 // keeping is the lease and the barriers of this replica: the pure machine of package fence, and what feeds it.
 type keeping struct {
 	mu      sync.Mutex // guards all below
@@ -138,12 +135,7 @@ func (n *Node) beat() {
 	k.mu.Lock()
 	// Without a lease one beat at a time is enough, and it is tried again by itself. More would pile up in a log server that
 	// leads a minority, which has to take back all of them before it is of use again.
-	// It is given up soon, so that the lease it may bring is not one that is about to end.
-	limit, life := maxBeats, n.cfg.Lease
-	if !n.hot.lease.Load().Valid(n.clock.read()) {
-		limit, life = 1, n.cfg.Lease/4
-	}
-	if k.flying >= limit || k.stopped {
+	if k.stopped || k.flying > 0 && !n.hot.lease.Load().Valid(n.clock.read()) {
 		k.mu.Unlock()
 		return
 	}
@@ -161,7 +153,8 @@ func (n *Node) beat() {
 	n.mu.RUnlock()
 	e := n.newEvent(&events.NodeBeat{Pings: []events.Ping{ping}}, n.cfg.Name, Origin{Actor: "system"})
 	n.work.Go(func() {
-		ctx, cancel := context.WithTimeout(n.ctx, life)
+		// Given up soon: a younger one brings a longer lease.
+		ctx, cancel := context.WithTimeout(n.ctx, 2*n.cfg.Lease/beatsPerLease)
 		defer cancel()
 		if _, err := n.cfg.Log.Append(ctx, e); err != nil {
 			n.log.Debug("beat not appended", "counter", counter, "error", err)

@@ -137,7 +137,13 @@ func (m *Machine) grant(counter uint64, now Reading) {
 	}
 	// Older beats that are still in flight would only shorten the lease.
 	m.notes = slices.Delete(m.notes, 0, i+1)
-	m.lease = Lease{sent: at, length: uint64(m.cfg.Length)}
+	next := Lease{sent: at, length: uint64(m.cfg.Length)}
+	// A replica without a lease does not begin again with one that is about to end. Beats that waited in a cut link arrive
+	// all at once when it is mended, the oldest first: readiness would come and go with each of them.
+	if !m.lease.Valid(now) && next.Remaining(now) < m.cfg.Length/2 {
+		return
+	}
+	m.lease = next
 }
 
 // Left tells the machine that inc will never answer again: it said so after it had stopped to serve, or its successor

@@ -84,7 +84,7 @@ func TestBeatsInFlightAreBounded(t *testing.T) {
 	if len(m.notes) != maxNotes || cap(m.notes) > 4*maxNotes {
 		t.Errorf("%d notes, room for %d", len(m.notes), cap(m.notes))
 	}
-	m.Beat(1, Ping{Counter: 10*maxNotes - 1}, at(5*maxNotes))
+	m.Beat(1, Ping{Counter: 10*maxNotes - 1}, at(10*maxNotes))
 	if l := m.Lease(); l.sent != at(10*maxNotes-2) || len(m.notes) != 1 {
 		t.Errorf("lease from %v, %d notes", l.sent, len(m.notes))
 	}
