@@ -11,8 +11,9 @@ import (
 )
 
 // ackTimeout is how long a try waits for its answer. A commit takes a millisecond; a leader that has not answered by then
-// is likely to be gone, and sending again with the same id is harmless.
-const ackTimeout = time.Second
+// is likely to be gone. Sending again with the same id is harmless: a leader that is only slow knows the id of what it has
+// not committed yet. So what was sent to a dead leader reaches its successor a moment after the election.
+const ackTimeout = 250 * time.Millisecond
 
 // Append adds e to the log, unless an event with e's ID is there, and returns the sequence that it has. It tries again,
 // always with the same ID, until JetStream says that the event is stored, or ctx ends, or half the duplicate window is
