@@ -75,7 +75,7 @@ func (c *Cluster) prepare() error {
 	for i, p := range places {
 		r := &Replica{
 			Name: fmt.Sprintf("r%d", i), URL: "http://" + p.http, Data: filepath.Join(c.cfg.Dir, fmt.Sprintf("r%d", i)),
-			binary: c.cfg.Binary, enter: p.enter, env: append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.cfg.Dir}, c.cfg.Env...),
+			lease: c.cfg.Lease, binary: c.cfg.Binary, enter: p.enter, env: append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.cfg.Dir}, c.cfg.Env...),
 		}
 		r.logFile = r.Data + ".log"
 		r.args = append([]string{

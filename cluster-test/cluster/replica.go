@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -29,6 +30,7 @@ type Replica struct {
 	enter   []string
 	logFile string
 	mounted bool
+	lease   time.Duration // length of a lease; 0: not known
 
 	mu  sync.Mutex // guards all below
 	cmd *exec.Cmd  // nil when never started
@@ -143,12 +145,13 @@ func (r *Replica) exit() error {
 // pollEvery is how often a replica that is awaited is asked.
 const pollEvery = 25 * time.Millisecond
 
-// WaitReady waits until the replica says that it serves. The error wraps ErrExited when the process ended instead; it
-// holds the end of the log.
+// WaitReady waits until the replica says that it serves, under a lease that it got a moment ago: one that was paused may
+// still hold the lease from before, and is not over it until it has got the next one. The error wraps ErrExited when the
+// process ended instead; it holds the end of the log.
 func (r *Replica) WaitReady(ctx context.Context) error {
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
-	for !r.Ready(ctx) {
+	for !r.Ready(ctx) || !r.renewed(ctx) {
 		select {
 		case <-r.ended():
 			return fmt.Errorf("cluster: %s: %w (%v); its log ends with:\n%s", r.Name, ErrExited, r.exit(), r.LogTail())
@@ -164,6 +167,15 @@ func (r *Replica) WaitReady(ctx context.Context) error {
 func (r *Replica) Ready(ctx context.Context) bool {
 	status, _ := r.get(ctx, "/readyz")
 	return status == http.StatusOK
+}
+
+// renewed reports whether most of the replica's lease lies ahead. Leases are renewed eight times in their length.
+func (r *Replica) renewed(ctx context.Context) bool {
+	var s struct {
+		LeaseMS int64 `json:"lease_ms"`
+	}
+	status, body := r.get(ctx, "/status")
+	return status == http.StatusOK && json.Unmarshal(body, &s) == nil && s.LeaseMS >= (r.lease*3/4).Milliseconds()
 }
 
 // leaderLine is what the server of a replica says when it begins to lead the log, at the log level "debug".
