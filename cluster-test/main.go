@@ -36,6 +36,8 @@ func main() {
 // flags are the settings of a run.
 type flags struct {
 	short, keep, list, expect, noSandbox bool
+	failover, busy                       int
+	fixed                                bool
 	duration, lease                      time.Duration
 	seed                                 uint64
 	binary, broken, dir, mutation, file  string
@@ -63,6 +65,9 @@ func parse(args []string, stderr io.Writer) (flags, error) {
 	set.DurationVar(&f.lease, "lease", 4*time.Second, "lease of the replicas; this is their own default")
 	set.BoolVar(&f.noSandbox, "no-sandbox", false, "do not make namespaces; scenarios that need them are skipped")
 	set.StringVar(&f.file, "check", "", "judge this history file and end")
+	set.IntVar(&f.failover, "failover", 0, "measure what so many kills and pauses of the log's leader cost, print a table and end")
+	set.IntVar(&f.busy, "busy", 0, "with -failover: goroutines that keep the machine busy")
+	set.BoolVar(&f.fixed, "fixed-timers", false, "with -failover: leave nats-server's own election timers; needs -lease 12s or more")
 	if err := set.Parse(args); err != nil {
 		return f, err
 	}
@@ -92,6 +97,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 			fmt.Fprintf(stdout, "%-22s %s\n", s.Name, s.Proves)
 		}
 		return exitOK
+	case f.failover > 0:
+		return failovers(f, stdout, stderr)
 	case f.file != "":
 		return judge(f.file, stdout, stderr)
 	}
