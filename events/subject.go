@@ -21,7 +21,7 @@ func Subject(e *Event) string {
 	case "revoked":
 		return subjectEvents + string(typ)
 	case "log":
-		return subjectEvents + "log"
+		return subjectSecret + "log" // it has the key of hashed user names
 	case "node":
 		return subjectNode + e.Node
 	case "secret":

@@ -17,7 +17,7 @@ func TestSubjects(t *testing.T) {
 		return hex.EncodeToString(h[:])[:3]
 	}
 	want := map[events.Type]string{
-		events.TypeLogStarted:        "knell.event.log",
+		events.TypeLogStarted:        "knell.secret.log",
 		events.TypeSessionRevoked:    "knell.event.revoked.session",
 		events.TypeUserRevoked:       "knell.event.revoked.user",
 		events.TypeClientRevoked:     "knell.event.revoked.client",

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/knell-auth/knell/events"
 	"github.com/knell-auth/knell/internal/password"
@@ -195,10 +196,16 @@ func (u *user) view() (User, bool) {
 	}, true
 }
 
+// maxClientName bounds the name of a client that people see, in bytes.
+const maxClientName = 256
+
 // CreateClient creates an OAuth client and returns when every replica knows it.
 func (n *Node) CreateClient(ctx context.Context, nc NewClient, o Origin) error {
 	if !clientID(nc.ID) {
 		return fmt.Errorf("%w: client id must have 1 to 64 of A-Z a-z 0-9 . _ -, and must not look like a user id", ErrBadRequest)
+	}
+	if len(nc.Name) > maxClientName || !utf8.ValidString(nc.Name) || !printable(nc.Name) {
+		return fmt.Errorf("%w: client name must have at most %d bytes, all of them printable", ErrBadRequest, maxClientName)
 	}
 	if n.nearlyFull(adminShare) {
 		return ErrFull

@@ -157,7 +157,7 @@ func (n *Node) newEvent(data events.Payload, subject string, o Origin) *events.E
 // commit appends e and waits until this replica's own apply loop has applied it and, for a narrowing effect, until the
 // barrier is complete. The state then tells what came of it: a void outcome changed nothing and took no barrier.
 //
-// An error means that the outcome is unknown, unless it is ErrFull or a *PendingError.
+// An error means that the outcome is unknown, unless it is ErrFull, ErrBadRequest or a *PendingError.
 func (n *Node) commit(ctx context.Context, e *events.Event, eff effect) (outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
@@ -168,8 +168,11 @@ func (n *Node) commit(ctx context.Context, e *events.Event, eff effect) (outcome
 	case <-wt.done:
 		return wt.out, nil
 	case err := <-failed:
-		if errors.Is(err, events.ErrFull) {
+		switch {
+		case errors.Is(err, events.ErrFull):
 			return outcome{}, ErrFull
+		case errors.Is(err, events.ErrInvalid): // it is not there and never will be
+			return outcome{}, fmt.Errorf("%w: it is too large to be recorded", ErrBadRequest)
 		}
 		return outcome{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 	case <-ctx.Done():
