@@ -86,7 +86,7 @@ func (n *Node) observe(seq uint64, e *events.Event, out outcome) error {
 		}
 	case *events.NodeJoined:
 		if out.void == "" {
-			n.observeJoined(seq, d)
+			n.observeJoined(seq, e.Node, d)
 		}
 	case *events.NodeLeft:
 		if out.void == "" {
@@ -121,7 +121,9 @@ func (n *Node) observeBeat(seq uint64, e *events.Event, d *events.NodeBeat) erro
 		k.warnedAhead = true
 		n.log.Error("log time is far ahead of this replica's clock", "node", e.Node, "ahead", ahead)
 	}
-	n.publishLease(lease, now)
+	if !n.rivalledLocked(now) {
+		n.publishLease(lease, now)
+	}
 	k.mu.Unlock()
 	switch {
 	case conflict != nil:
@@ -137,9 +139,9 @@ func (n *Node) observeBeat(seq uint64, e *events.Event, d *events.NodeBeat) erro
 func millis(n uint64) time.Duration { return time.Duration(min(n, 1<<32)) * time.Millisecond }
 
 // observeJoined notes that a life has begun and, where its directory proves it, that the one before has ended.
-func (n *Node) observeJoined(seq uint64, d *events.NodeJoined) {
+func (n *Node) observeJoined(seq uint64, node string, d *events.NodeJoined) {
 	n.keeping.mu.Lock()
-	n.keeping.joined[d.Incarnation] = joining{seq, d.Issuer, d.Audience}
+	n.keeping.joined[d.Incarnation] = joining{seq, node, d.Issuer, d.Audience}
 	n.keeping.mu.Unlock()
 	if !d.Replaces.IsZero() && d.Replaces != n.life.inc {
 		n.observeLeft(d.Replaces)
