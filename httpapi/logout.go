@@ -31,8 +31,8 @@ func (a *api) thisSession(w http.ResponseWriter, r *http.Request) error {
 	if r.URL.RawQuery != "" {
 		return badRequest("parameters belong into the body, not into the URL")
 	}
-	if r.ContentLength == 0 {
-		return nil
+	if empty, err := emptyBody(w, r); empty || err != nil {
+		return err
 	}
 	form, err := readForm(w, r)
 	if err != nil {
