@@ -62,7 +62,7 @@ func parse(args []string, stderr io.Writer) (flags, error) {
 	set.StringVar(&f.broken, "broken-binary", "", "knell built with -tags knell_break (default: build it when a scenario needs it)")
 	set.StringVar(&f.mutation, "break", "", "mechanism to leave out in every scenario, by its name in internal/fence")
 	set.BoolVar(&f.expect, "expect-violation", false, "succeed only when every scenario finds a violation of C1")
-	set.DurationVar(&f.lease, "lease", 4*time.Second, "lease of the replicas; this is their own default")
+	set.DurationVar(&f.lease, "lease", 5*time.Second, "lease of the replicas; this is their own default")
 	set.BoolVar(&f.noSandbox, "no-sandbox", false, "do not make namespaces; scenarios that need them are skipped")
 	set.StringVar(&f.file, "check", "", "judge this history file and end")
 	set.IntVar(&f.failover, "failover", 0, "measure what so many kills and pauses of the log's leader cost, print a table and end")
