@@ -54,7 +54,7 @@ func TestLogLines(t *testing.T) {
 	if withheld != 5 || entries+withheld != end { // three users and two clients
 		t.Errorf("%d entries and %d withheld up to %d", entries, withheld, end)
 	}
-	for _, secret := range []string{"argon2id", "hashkey", "HashKey", "publickey", "knell.secret"} {
+	for _, secret := range []string{"argon2id", "hash_key", "refresh_public", "knell.secret"} {
 		if strings.Contains(got.Body.String(), secret) {
 			t.Errorf("the answer has %q in it", secret)
 		}
