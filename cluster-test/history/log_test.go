@@ -1,6 +1,7 @@
 package history
 
 import (
+	"os"
 	"strings"
 	"testing"
 )
@@ -37,5 +38,26 @@ func TestReadLogRefusesWhatIsNotOne(t *testing.T) {
 		if _, err := ReadLog(strings.NewReader(in), 0); err == nil {
 			t.Errorf("%q was read", in)
 		}
+	}
+}
+
+func TestReadLogs(t *testing.T) {
+	dir := t.TempDir()
+	if logs, err := ReadLogs(dir); len(logs) != 0 || err != nil {
+		t.Errorf("an empty directory: %v, %v", logs, err)
+	}
+	for i := range 2 {
+		if err := os.WriteFile(LogFile(dir, i), []byte(someLog+`{"end":{"seq":4}}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if logs, err := ReadLogs(dir); err != nil || len(logs) != 2 || logs[1].Replica != 1 || len(logs[1].Events) != 3 {
+		t.Errorf("%v, %v", logs, err)
+	}
+	if err := os.WriteFile(LogFile(dir, 2), []byte(someLog), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadLogs(dir); err == nil {
+		t.Error("a file that was cut off was read")
 	}
 }
