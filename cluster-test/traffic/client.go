@@ -102,6 +102,7 @@ func fingerprint(access string) (id uint64, sid string) {
 		ID  string `json:"jti"`
 		At  int64  `json:"iat"`
 		To  int64  `json:"exp"`
+		Seq uint64 `json:"seq"` // of the event that made it: two chains have the same names, and often the same times
 		SID string `json:"sid"`
 	}
 	if len(parts) == 3 {
