@@ -16,12 +16,18 @@ func Logs(h *history.History, logs []*history.Log, o Options) []Violation {
 	}
 	found := agreement(logs)
 	lives := livesIn(logs[0])
+	var known []placed
 	for _, s := range bySession(h) {
 		sid := s.sid()
 		l := lives[sid]
 		delete(lives, sid)
+		if l == nil {
+			l = &life{}
+		}
+		known = append(known, s.places(l)...)
 		found = append(found, s.records(sid, l, o.grace(), len(h.Faults) == 0)...)
 	}
+	found = append(found, outOfOrder(known)...)
 	return append(found, strangers(h, lives)...)
 }
 
@@ -168,9 +174,6 @@ func (s *session) sid() string {
 // records checks what the log has of s against what clients were told: everything acknowledged has its one event, and
 // every event has an operation that may have caused it.
 func (s *session) records(sid string, l *life, grace time.Duration, undisturbed bool) []Violation {
-	if l == nil {
-		l = &life{}
-	}
 	var found []Violation
 	report := func(format string, args ...any) {
 		found = append(found, Violation{Claim: C4, Session: s.id, Text: fmt.Sprintf(format, args...)})

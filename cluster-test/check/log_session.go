@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -86,6 +87,58 @@ func strangers(h *history.History, lives map[string]*life) []Violation {
 	if born > unknown {
 		found = append(found, Violation{Claim: C4, Text: fmt.Sprintf(
 			"the log has %d sessions that nobody got, but the outcome of only %d logins is unknown", born, unknown)})
+	}
+	return found
+}
+
+// placed is an acknowledged operation with the sequence of its event.
+type placed struct {
+	op  history.Op
+	seq uint64
+}
+
+// places returns the operations of s of which it is certain that they appended one of its events: the login, and each
+// refresh whose token nobody else presented.
+func (s *session) places(l *life) []placed {
+	asked := map[int32]int{}
+	for _, op := range s.ops {
+		if op.Kind == history.Refresh && begun(op) {
+			asked[op.Gen]++
+		}
+	}
+	var all []placed
+	for _, op := range s.ops {
+		var made []history.Event
+		switch {
+		case op.Outcome != history.OK:
+		case op.Kind == history.Login:
+			made = l.of(started, 0)
+		case op.Kind == history.Refresh && asked[op.Gen] == 1:
+			made = l.of(refreshed, op.Gen+1)
+		}
+		if len(made) == 1 {
+			all = append(all, placed{op, made[0].Seq})
+		}
+	}
+	return all
+}
+
+// outOfOrder reports operations whose events stand in the log the other way round: one that began when another had ended
+// comes after it. The first one found for each event is enough.
+func outOfOrder(all []placed) []Violation {
+	slices.SortFunc(all, func(a, b placed) int { return cmp.Compare(a.seq, b.seq) })
+	var found []Violation
+	var last placed // of those before, the one that began last
+	for _, p := range all {
+		if p.op.End < last.op.Start {
+			found = append(found, Violation{
+				Claim: C4, Session: p.op.Session, Ops: []history.Op{p.op, last.op},
+				Text: fmt.Sprintf("its event stands at %d, after the one at %d of an operation that began later", p.seq, last.seq),
+			})
+		}
+		if p.op.Start > last.op.Start {
+			last = p
+		}
 	}
 	return found
 }
