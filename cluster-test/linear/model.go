@@ -59,7 +59,7 @@ const (
 	logout         // decided
 	loggedOut      // and returned
 	maybeLogout    // outcome unknown
-	refuseLogout   //
+	refuseLogout
 )
 
 // step is one instant of an operation.
