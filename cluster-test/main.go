@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
@@ -202,7 +203,7 @@ func runAll(ctx context.Context, f flags, scenarios []scenario.Scenario, stdout 
 	return exitOK, nil
 }
 
-// judge checks a history that was written before.
+// judge checks a history that was written before, and the logs that lie beside it.
 func judge(path string, stdout, stderr io.Writer) int {
 	file, err := os.Open(path)
 	if err != nil {
@@ -215,12 +216,20 @@ func judge(path string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "cluster-test:", err)
 		return exitUsage
 	}
-	found := check.All(h, check.Options{Outage: true, Slack: time.Hour})
+	logs, err := history.ReadLogs(filepath.Dir(path))
+	if err != nil {
+		fmt.Fprintln(stderr, "cluster-test:", err)
+		return exitUsage
+	}
+	found, undecided := scenario.Judge(h, logs, check.Options{Outage: true, Slack: time.Hour})
 	for _, v := range found {
 		fmt.Fprintln(stdout, v)
 	}
-	fmt.Fprintf(stdout, "%d operations, %d violations (availability not judged)\n", len(h.Ops), len(found))
-	if len(found) > 0 {
+	if undecided != nil {
+		fmt.Fprintln(stdout, undecided)
+	}
+	fmt.Fprintf(stdout, "%d operations, logs of %d replicas, %d violations (availability not judged)\n", len(h.Ops), len(logs), len(found))
+	if len(found) > 0 || undecided != nil {
 		return exitFailed
 	}
 	return exitOK

@@ -19,6 +19,8 @@ type Log interface {
 	Append(ctx context.Context, e *events.Event) (uint64, error)
 	// Follow delivers every message after the sequence after, in order and without gaps, until ctx ends or deliver fails.
 	Follow(ctx context.Context, after uint64, deliver func([]events.Message) error) error
+	// Read delivers the messages after a sequence up to another one, which are all there. See events.Log.Read.
+	Read(ctx context.Context, after, upTo uint64, deliver func([]events.Message) error) error
 	// Stat describes the log as its leader sees it.
 	Stat(ctx context.Context) (events.Stat, error)
 	// Tell sends an unreliable notice to another node.
