@@ -86,7 +86,7 @@ func TestAccess(t *testing.T) {
 		family, _, _ := strings.Cut(string(info.Type), ".")
 		want := events.Public
 		switch family {
-		case "secret":
+		case "secret", "log":
 			want = events.Secret
 		case "node":
 			want = events.Internal

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -16,6 +17,7 @@ func TestExpiredTokenLogsOut(t *testing.T) {
 		for _, at := range []string{"a", "b"} { // b has never seen the token
 			tok := r.login("a")
 			time.Sleep(tok.ExpiresIn + time.Second)
+			synctest.Wait()
 			r.refused(tok, ErrExpired)
 			if err := r.nodes[at].Logout(ctx, tok.AccessToken, Origin{}); err != nil {
 				t.Fatalf("log out at %s: %v", at, err)
@@ -59,6 +61,7 @@ func TestReissueSaysWhatIsLeft(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(20 * time.Second)
+		synctest.Wait()
 		again, err := r.nodes["b"].Refresh(ctx, RefreshRequest{Token: first.RefreshToken})
 		if err != nil {
 			t.Fatal(err)

@@ -111,7 +111,7 @@ func (r *logReading) take(batch []events.Message) error {
 		if entry.Type, err = cloudEventType(m.Data); err != nil {
 			return fmt.Errorf("message %d: %w", m.Seq, err)
 		}
-		if _, key := e.Data.(*events.LogStarted); access == events.Public && !key {
+		if access == events.Public {
 			entry.Event = m.Data
 		}
 		if err := r.deliver(entry); err != nil {

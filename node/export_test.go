@@ -56,14 +56,14 @@ func TestReadLog(t *testing.T) {
 		if end.Seq != upTo || end.Digest != end.Applied || end.Digest.String() != r.nodes["a"].Status().Digest {
 			t.Errorf("ends with %+v", end)
 		}
-		if end.Withheld != 1 || uint64(len(want))+end.Withheld != end.Seq { // alice
+		if end.Withheld != 2 || uint64(len(want))+end.Withheld != end.Seq { // the log's key and alice
 			t.Errorf("%d entries, %d withheld, up to %d", len(want), end.Withheld, end.Seq)
 		}
 		counts := map[string]int{}
 		for _, e := range want {
 			counts[e.Type+" "+e.Void]++
 			family := strings.Split(e.Type, ".")[1]
-			if hidden := family == "node" || family == "log"; hidden != (len(e.Event) == 0) || family == "secret" {
+			if hidden := family == "node"; hidden != (len(e.Event) == 0) || family == "secret" || family == "log" {
 				t.Errorf("%s is shown as %s", e.Type, e.Event)
 			}
 		}

@@ -172,7 +172,7 @@ func TestDivergedReplicaFencesItself(t *testing.T) {
 func TestUnknownEventFences(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c := r.nodes["c"]
-		err := c.deliver([]events.Message{{Seq: c.hot.applied.Load() + 1, Subject: "knell.event.log", Data: []byte(`{"specversion":"1.0"}`)}})
+		err := c.deliver([]events.Message{{Seq: c.hot.applied.Load() + 1, Subject: "knell.secret.log", Data: []byte(`{"specversion":"1.0"}`)}})
 		if !errors.Is(err, events.ErrMalformed) {
 			t.Errorf("got %v", err)
 		}
