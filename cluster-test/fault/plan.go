@@ -141,11 +141,9 @@ func (p Plan) timeline(end time.Duration) []Planned {
 const recovery = 60 * time.Second
 
 // Follow carries out a plan until its end or until ctx ends, and undoes what lasts then. It returns when all replicas are
-// ready again. While it runs nobody else may use in.
-func (in *Injector) Follow(ctx context.Context, p Plan, length time.Duration) error {
+// ready again, or when healing ends. While it runs nobody else may use in.
+func (in *Injector) Follow(ctx, healing context.Context, p Plan, length time.Duration) error {
 	f := &following{in: in, begin: in.Recorder.Now(), hurt: map[int]bool{}}
-	healing, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
 	timeline := p.timeline(length)
 	var err error
 	for err == nil && (len(timeline) > 0 || len(f.lasting) > 0) {
@@ -264,23 +262,25 @@ func (f *following) target(p Planned, plan Plan) int {
 }
 
 // end undoes the fault that ends first, and lets somebody wait until its replica is ready.
-func (f *following) end(ctx context.Context) error {
+func (f *following) end(healing context.Context) error {
 	l := f.lasting[0]
 	f.lasting = f.lasting[1:]
 	if err := l.injury.Undo(); err != nil {
 		return err
 	}
 	f.awaited.Go(func() {
-		ctx, cancel := context.WithTimeout(ctx, recovery)
+		ctx, cancel := context.WithTimeout(healing, recovery)
 		defer cancel()
 		err := l.injury.Await(ctx)
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		if err != nil {
+		switch {
+		case healing.Err() != nil: // nobody waits for it any more
+		case err != nil:
 			f.err = errors.Join(f.err, err)
-			return
+		default:
+			delete(f.hurt, l.target)
 		}
-		delete(f.hurt, l.target)
 	})
 	return nil
 }

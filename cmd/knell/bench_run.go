@@ -52,7 +52,10 @@ func (c *benchCmd) Run(ctx context.Context, t *terminal) error {
 	p.cfg.Recorder = history.NewRecorder()
 	r, err := c.measure(ctx, &p, show)
 	show.clear()
-	if r == nil {
+	switch {
+	case r == nil && ctx.Err() != nil: // what went wrong is a consequence
+		return errors.New("interrupted before the load began")
+	case r == nil:
 		return err
 	}
 	r.Environment = c.environment(&p)
@@ -84,7 +87,7 @@ func (c *benchCmd) measure(ctx context.Context, p *benchPlan, show *benchProgres
 			Cluster: own, Recorder: p.cfg.Recorder, Rand: randv2.New(randv2.NewPCG(c.Load.Seed, 1)), Logf: show.printf,
 		}
 		if !p.faults.Empty() {
-			p.cfg.Beside = func(ctx context.Context) error { return in.Follow(ctx, p.faults, c.Load.For) }
+			p.cfg.Beside = func(loading context.Context) error { return in.Follow(loading, ctx, p.faults, c.Load.For) }
 		}
 		r, err = load.Run(ctx, p.cfg)
 	}
