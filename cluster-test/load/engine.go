@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -70,13 +71,19 @@ func (c *Config) fillIn() {
 		c.TraceAfter = 2 * time.Second
 	}
 	if c.Sessions == 0 {
-		total := (c.Warmup + c.For).Seconds()
-		c.Sessions = spareSessions + int(max(c.Mix.Logout-c.Mix.Login, 0)*total*1.1)
+		c.Sessions = c.Mix.sessions(c.Warmup + c.For)
 	}
 }
 
 // spareSessions are there beyond what logouts take, so that verifications and refreshes find some.
 const spareSessions = 50
+
+// sessions returns how many are needed at the start: what logouts take beyond what logins bring, and three standard
+// deviations of both.
+func (m Mix) sessions(total time.Duration) int {
+	taken, brought := m.Logout*total.Seconds(), m.Login*total.Seconds()
+	return spareSessions + int(max(taken-brought, 0)+3*math.Sqrt(taken+brought))
+}
 
 // engine is a running load.
 type engine struct {

@@ -147,6 +147,19 @@ func TestProtectedResource(t *testing.T) {
 	})
 }
 
+// Tokens of the client itself, and the refresh token revoked instead of the access token.
+func TestClientCredentials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := &toy{grant: "client_credentials"}
+		cfg := y.serve(2).config()
+		cfg.Issuer = y.issuer()
+		cfg.Issuer.ClientCredentials, cfg.Issuer.RevokeRefresh, cfg.Mix.Refresh = true, true, 0
+		if r := run(t, cfg); r.Revocation.Leaks != 0 || r.Revocation.Logouts < 80 || r.operation("login").OK < 10 {
+			t.Errorf("%+v", r.Revocation)
+		}
+	})
+}
+
 // An issuer that stands still for a second is seen by everybody who was due in that second, as it would be by its users. A
 // load that waits for answers would see it once for each of its workers.
 func TestNoCoordinatedOmission(t *testing.T) {
@@ -225,7 +238,7 @@ func TestRefusesToBegin(t *testing.T) {
 		edit func(*Config)
 		want string
 	}{
-		{"wrong password", func(c *Config) { c.Issuer.Client.Secret = "wrong" }, "only 0 of 146 sessions could be made: the last login was answered 401 Unauthorized (refused)"},
+		{"wrong password", func(c *Config) { c.Issuer.Client.Secret = "wrong" }, "only 0 of 172 sessions could be made: the last login was answered 401 Unauthorized (refused)"},
 		{"no such endpoint", func(c *Config) { c.Issuer.Token = "/nosuch" }, "answered 404 Not Found (unexpected)"},
 		{"no such check", func(c *Config) { c.Issuer.Introspect = "/nosuch" }, "r0 (http://r0) does not accept a token of a new session: it was answered 404"},
 		{"no refresh tokens", func(c *Config) {

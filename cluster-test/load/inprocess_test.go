@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -91,7 +92,8 @@ func newKnell(t *testing.T) *knell {
 // toy is an OAuth 2 server of some replicas: token, revocation (RFC 7009) and introspection (RFC 7662) endpoints, and a
 // protected resource. Replicas hear of a revocation late, or never, as it is told to.
 type toy struct {
-	late time.Duration // how much later than the first the other replicas follow; below 0: they never do
+	grant string        // the only one that there is; "": any
+	late  time.Duration // how much later than the first the other replicas follow; below 0: they never do
 
 	mu      sync.Mutex // guards all below
 	from    time.Time  // from then to to, checks are not answered
@@ -110,7 +112,11 @@ func (y *toy) serve(n int) inProcess {
 		mux.HandleFunc("POST /oauth/revoke", y.authenticated(func(_ http.ResponseWriter, r *http.Request) {
 			y.mu.Lock()
 			defer y.mu.Unlock()
-			y.revoked[r.FormValue("token")] = time.Now()
+			token := r.FormValue("token")
+			if r.FormValue("token_type_hint") == "refresh_token" { // the access token of the same number ends with it
+				token = "a" + strings.TrimPrefix(token, "r")
+			}
+			y.revoked[token] = time.Now()
 		}))
 		mux.HandleFunc("POST /oauth/introspect", y.authenticated(func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprintf(w, `{"active":%v}`, y.good(i, r.FormValue("token")))
@@ -139,6 +145,10 @@ func (y *toy) authenticated(next http.HandlerFunc) http.HandlerFunc {
 func (y *toy) token(w http.ResponseWriter, r *http.Request) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
+	if want := y.grant; want != "" && r.FormValue("grant_type") != want {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
 	y.tokens++
 	fmt.Fprintf(w, `{"access_token":"a%d","refresh_token":"r%d","expires_in":3600}`, y.tokens, y.tokens)
 }

@@ -32,7 +32,7 @@ type loadFlags struct {
 	Warmup     time.Duration `default:"2s" help:"How long to send the load before that."`
 	Seed       uint64        `default:"1" help:"Seed of the schedule, of what is chosen, and of faults at random."`
 	Arrivals   string        `default:"poisson" enum:"poisson,uniform" help:"How instants lie: poisson or uniform."`
-	Sessions   int           `placeholder:"N" help:"Sessions to make at the start. Default: as many as the logouts take beyond what logins bring, and 50."`
+	Sessions   int           `placeholder:"N" help:"Sessions to make at the start. Default: as many as the logouts take beyond what logins bring, and some."`
 	InFlight   int           `default:"256" help:"Operations of one kind at one replica that may be under way; what cannot be sent in time is counted."`
 	Timeout    time.Duration `default:"20s" help:"When a request without an answer is given up."`
 	TraceEvery int           `default:"5" help:"One logout in so many is watched at every replica from before it is asked for; 0: none."`
