@@ -212,7 +212,7 @@ func (f *following) sleep(ctx context.Context, until time.Duration) bool {
 func (f *following) start(p Planned, plan Plan) error {
 	target := f.target(p, plan)
 	if target < 0 {
-		f.in.Logf("%s of %s left out: it is disturbed already", p.Kind, p.Replica)
+		f.in.Logf("%s of %s left out: an earlier fault is not over yet", p.Kind, p.Replica)
 		return nil
 	}
 	act := map[string]func(...int) (*Injury, error){PlanPause: f.in.Pause, PlanKill: f.in.Kill, PlanCut: f.in.Cut}[p.Kind]

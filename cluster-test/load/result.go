@@ -116,7 +116,7 @@ type ReplicaView struct {
 	Refusing      float64   `json:"refusing"` // answered 503
 	Silent        float64   `json:"silent"`   // did not answer within half a second
 	WrongRefusals int64     `json:"wrong_refusals"`
-	LeaksAt       []float64 `json:"leaks_at,omitempty"` // the first of them
+	LeaksAt       []float64 `json:"leaks_at,omitempty"` // tenths of a second in which there were some
 
 	LagMax int64   `json:"lag_max"` // events behind the replica that was furthest
 	LagP99 int64   `json:"lag_p99"`

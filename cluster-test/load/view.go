@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -21,7 +22,7 @@ type view struct {
 	verify  *hdrhistogram.Histogram
 	checks  int64
 	leaks   int64
-	leaksAt []time.Duration
+	leaksAt map[int64]bool // multiples of markEvery since the end of the warm-up
 	wrong   int64
 	accepts []time.Duration // last accepts of traced logouts, relative to their return
 	refused []time.Duration // first refusals
@@ -32,7 +33,7 @@ type view struct {
 }
 
 func newView(name string, c *client) *view {
-	return &view{name: name, client: c, verify: newHistogram(), lag: newHistogram()}
+	return &view{name: name, client: c, verify: newHistogram(), lag: newHistogram(), leaksAt: map[int64]bool{}}
 }
 
 // A canary is a check of a good token, sent to each replica at even intervals whatever the load is: it shows how the
@@ -102,14 +103,14 @@ func (e *engine) checked(v *view, s *session, a answer) {
 	}
 	if leak {
 		v.leaks++
-		if len(v.leaksAt) < maxMarks {
-			v.leaksAt = append(v.leaksAt, a.start-e.m.from)
+		if at := a.start - e.m.from; at >= 0 {
+			v.leaksAt[int64(at/markEvery)] = true
 		}
 	}
 }
 
-// maxMarks bounds how many leaks are marked in a lane.
-const maxMarks = 200
+// markEvery is the least distance of two marks of leaks in a lane.
+const markEvery = 100 * time.Millisecond
 
 // report returns v as a result.
 func (v *view) report() ReplicaView {
@@ -128,8 +129,8 @@ func (v *view) report() ReplicaView {
 			r.Silent += s.To - s.From
 		}
 	}
-	for _, at := range v.leaksAt {
-		r.LeaksAt = append(r.LeaksAt, at.Seconds())
+	for _, n := range slices.Sorted(maps.Keys(v.leaksAt)) {
+		r.LeaksAt = append(r.LeaksAt, (time.Duration(n) * markEvery).Seconds())
 	}
 	return r
 }
