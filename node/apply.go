@@ -131,7 +131,11 @@ func (n *Node) observeBeat(seq uint64, e *events.Event, d *events.NodeBeat) erro
 	case diverged:
 		return errDiverged
 	}
-	n.settle()
+	from := e.Node
+	if from == n.cfg.Name { // nobody waits for that
+		from = ""
+	}
+	n.settle(from)
 	return nil
 }
 
@@ -152,10 +156,11 @@ func (n *Node) observeLeft(inc events.ID) {
 	k := &n.keeping
 	k.mu.Lock()
 	k.machine.Left(fence.Incarnation(inc))
+	name := k.nameLocked(fence.Incarnation(inc))
 	delete(k.peers, inc)
 	delete(k.joined, inc)
 	k.mu.Unlock()
-	n.settle()
+	n.settle(name)
 }
 
 // narrows reports whether a command may wait at a barrier for an event of this kind.
@@ -214,7 +219,7 @@ func (n *Node) hear(from string, data []byte) {
 	k.machine.Report(fence.Incarnation(inc), seq)
 	k.peers[inc].applied = max(k.peers[inc].applied, seq)
 	k.mu.Unlock()
-	n.settle()
+	n.settle(from)
 }
 
 // sameDigest compares d with this replica's digest at seq; known is false when it has not got there or has forgotten it.

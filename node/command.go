@@ -28,6 +28,9 @@ type waiter struct {
 	seq    uint64        // 0 until applied; guarded by waiters.mu
 	out    outcome       // valid once done is closed
 	tag    uint64        // of its barrier
+
+	applied, complete time.Time // own apply, end of the barrier; guarded by waiters.mu until done is closed
+	last              string    // who was waited for last
 }
 
 // waiters finds the command of an event id, and of a barrier.
@@ -109,7 +112,7 @@ func (w *waiters) applied(id events.ID, out outcome) (tag uint64, barrier bool) 
 	if wt == nil || wt.seq != 0 {
 		return 0, false
 	}
-	wt.seq, wt.out = out.seq, out
+	wt.seq, wt.out, wt.applied = out.seq, out, time.Now()
 	if wt.effect == plain || out.void != "" {
 		close(wt.done)
 		return 0, false
@@ -125,12 +128,13 @@ func (w *waiters) tagLocked(wt *waiter) uint64 {
 	return wt.tag
 }
 
-// complete lets the command of a barrier go on.
-func (w *waiters) complete(tag uint64) {
+// complete lets the command of a barrier go on, which waited for last in the end.
+func (w *waiters) complete(tag uint64, last string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if wt := w.byTag[tag]; wt != nil {
 		delete(w.byTag, tag)
+		wt.complete, wt.last = time.Now(), last
 		close(wt.done)
 	}
 }
@@ -161,11 +165,13 @@ func (n *Node) newEvent(data events.Payload, subject string, o Origin) *events.E
 func (n *Node) commit(ctx context.Context, e *events.Event, eff effect) (outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
+	began := time.Now()
 	wt := n.wait.add(e.ID, eff)
 	defer n.wait.remove(e.ID, wt)
 	failed := n.append(ctx, e, eff)
 	select {
 	case <-wt.done:
+		noteTiming(ctx, wt, began)
 		return wt.out, nil
 	case err := <-failed:
 		switch {
@@ -176,7 +182,9 @@ func (n *Node) commit(ctx context.Context, e *events.Event, eff effect) (outcome
 		}
 		return outcome{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 	case <-ctx.Done():
-		return outcome{}, n.unfinished(ctx, e.ID, wt)
+		err := n.unfinished(ctx, e.ID, wt)
+		noteTiming(ctx, wt, began)
+		return outcome{}, err
 	case <-n.ctx.Done():
 		return outcome{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, ErrClosed)
 	}
@@ -213,7 +221,8 @@ func (n *Node) unfinished(ctx context.Context, id events.ID, wt *waiter) error {
 func (n *Node) barrier(ctx context.Context, seq uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
-	wt := &waiter{effect: narrowing, done: make(chan struct{}), seq: seq}
+	began := time.Now()
+	wt := &waiter{effect: narrowing, done: make(chan struct{}), seq: seq, applied: began}
 	n.wait.mu.Lock()
 	tag := n.wait.tagLocked(wt)
 	n.wait.mu.Unlock()
@@ -221,6 +230,7 @@ func (n *Node) barrier(ctx context.Context, seq uint64) error {
 	n.openBarrier(seq, tag)
 	select {
 	case <-wt.done:
+		noteTiming(ctx, wt, began)
 		return nil
 	case <-ctx.Done():
 		return n.pendingError(seq)

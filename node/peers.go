@@ -110,13 +110,17 @@ func (n *Node) pendingError(seq uint64) error {
 	who, until := k.machine.Pending(seq, now)
 	e := &PendingError{Seq: seq, Certain: time.Now().Add(until - now.Mono)}
 	for _, inc := range who {
-		name := events.ID(inc).String()
-		if p := k.peers[events.ID(inc)]; p != nil {
-			name = p.name
-		}
-		e.Pending = append(e.Pending, name)
+		e.Pending = append(e.Pending, k.nameLocked(inc))
 	}
 	return e
+}
+
+// nameLocked returns the name of the replica that lives this life, or the life's when it is not known.
+func (k *keeping) nameLocked(inc fence.Incarnation) string {
+	if p := k.peers[events.ID(inc)]; p != nil {
+		return p.name
+	}
+	return events.ID(inc).String()
 }
 
 // measureLog notes how full the log is, so that noise is shed before room for revocations runs out.
