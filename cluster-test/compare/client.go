@@ -40,30 +40,42 @@ func newClient(in installation) *client {
 
 func (c *client) close() { c.http.CloseIdleConnections() }
 
-// login returns the access token of a new session.
+// login returns the access token of a new session. While the replica says that it is too busy, it is asked again.
 func (c *client) login(ctx context.Context, replica int) (string, error) {
+	until := c.clock() + acceptedWithin
+	for {
+		token, status, err := c.grant(ctx, replica)
+		if status != http.StatusServiceUnavailable || ctx.Err() != nil || c.clock() > until {
+			return token, err
+		}
+		pause(ctx, 100*time.Millisecond)
+	}
+}
+
+// grant asks for a token once. The status is 0 when there was no answer.
+func (c *client) grant(ctx context.Context, replica int) (token string, status int, err error) {
 	form := url.Values{"grant_type": {"password"}, "username": {c.who.name}, "password": {c.who.password}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.urls[replica]+"/token", strings.NewReader(form.Encode()))
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
-	var grant struct {
+	var answer struct {
 		AccessToken string `json:"access_token"`
 	}
-	if err := json.Unmarshal(body, &grant); err != nil || resp.StatusCode != http.StatusOK || grant.AccessToken == "" {
-		return "", fmt.Errorf("login: status %d: %s", resp.StatusCode, body)
+	if err := json.Unmarshal(body, &answer); err != nil || resp.StatusCode != http.StatusOK || answer.AccessToken == "" {
+		return "", resp.StatusCode, fmt.Errorf("login: status %d: %s", resp.StatusCode, body)
 	}
-	return grant.AccessToken, nil
+	return answer.AccessToken, resp.StatusCode, nil
 }
 
 // known returns the tokens of n new sessions that every replica has accepted before.
@@ -90,7 +102,7 @@ func (c *client) known(ctx context.Context, n int) ([]string, error) {
 	return tokens, nil
 }
 
-// acceptedWithin bounds how long a replica may take to accept a new token.
+// acceptedWithin bounds how long a replica may take to begin a session, and to accept its token.
 const acceptedWithin = 10 * time.Second
 
 // accepted waits until a replica accepts a token.

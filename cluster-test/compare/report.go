@@ -40,7 +40,7 @@ func (r Report) Markdown(w io.Writer) error {
 	seconds := fmt.Sprintf("%.0f s", r.Settings.Fault.Seconds())
 	lines := [][]string{
 		{
-			"", "check p50 / p99", "CPU per check", "logout p50 / max", "last replica refuses after it, p50 / max", "leaks, nothing wrong",
+			"", "check p50 / p99", "CPU per check; idle", "logout p50 / max", "last replica refuses after it, p50 / max", "leaks, nothing wrong",
 			"one replica paused " + seconds, "one replica cut off " + seconds, "store down " + seconds,
 		},
 	}
@@ -87,7 +87,7 @@ func (l *Latency) cells() []string {
 	}
 	cpu := notMeasured
 	if l.CPU > 0 {
-		cpu = short(l.CPU)
+		cpu = short(l.CPU) + "; " + short(l.Idle) + "/s"
 	}
 	return []string{short(l.P50) + " / " + short(l.P99), cpu}
 }

@@ -29,7 +29,7 @@ func sample() Report {
 		Rows: []Row{
 			{
 				Name:        "knell",
-				Latency:     &Latency{Checks: 100, P50: 123 * time.Microsecond, P99: 2345 * time.Microsecond, CPU: 45 * time.Microsecond},
+				Latency:     &Latency{Checks: 100, P50: 123 * time.Microsecond, P99: 2345 * time.Microsecond, CPU: 45 * time.Microsecond, Idle: 27 * ms},
 				Revocations: &Revocations{Sessions: 200, LogoutP50: 1300 * time.Microsecond, LogoutMax: 12 * ms},
 				Paused:      &Faulted{Sessions: 20, LogoutMax: 4100 * ms, Good: Service{Unavailable: 1, Back: 400 * ms}},
 				Cut:         &Faulted{Sessions: 19, Unfinished: 1, Good: Service{Accepted: 9, Unavailable: 1, UnavailableFrom: 3900 * ms}},
