@@ -60,6 +60,9 @@ func (m *measurement) cutOff(ctx context.Context) error {
 // faultGap is the one between checks of one token at the victim.
 const faultGap = 20 * time.Millisecond
 
+// goodLonger is how many times longer a good token is watched after a fault than an ended one, until it is accepted.
+const goodLonger = 5
+
 // faulted disturbs the victim, ends sessions, and asks the victim about them until the fault is over and they are refused.
 func (m *measurement) faulted(ctx context.Context, inject, heal func() error) (*Faulted, error) {
 	c := newClient(m.in)
@@ -80,13 +83,13 @@ func (m *measurement) faulted(ctx context.Context, inject, heal func() error) (*
 		all.Go(func() {
 			logouts[i] = c.logout(ctx, revoker, token)
 			if logouts[i].Outcome == history.OK {
-				checks[i] = probe(ctx, m.ask(ctx, c, token, &healed), &healed)
+				checks[i] = probe(ctx, m.ask(ctx, c, token, &healed, m.Converge), &healed)
 			}
 		})
 	}
 	var goodChecks []history.Op
 	all.Go(func() {
-		ask := m.ask(ctx, c, good, &healed)
+		ask := m.ask(ctx, c, good, &healed, m.Converge*goodLonger)
 		for ctx.Err() == nil {
 			op, stop := ask()
 			goodChecks = append(goodChecks, op)
@@ -106,15 +109,17 @@ func (m *measurement) faulted(ctx context.Context, inject, heal func() error) (*
 	return f, err
 }
 
-// ask returns a function that asks the victim about a token, and says when the time after the fault is over, too.
-func (m *measurement) ask(ctx context.Context, c *client, token string, healed *atomic.Int64) func() (history.Op, bool) {
+// ask returns a function that asks the victim about a token, and says when the time after the fault is over, too: after.
+func (m *measurement) ask(
+	ctx context.Context, c *client, token string, healed *atomic.Int64, after time.Duration,
+) func() (history.Op, bool) {
 	return func() (history.Op, bool) {
 		op := c.verify(ctx, victim, token)
 		end := time.Duration(healed.Load())
 		if end == 0 {
 			pause(ctx, faultGap)
 		}
-		return op, end > 0 && c.clock() > end+m.Converge
+		return op, end > 0 && c.clock() > end+after
 	}
 }
 
