@@ -78,7 +78,7 @@ func (m *measurement) storeDown(ctx context.Context) error {
 		return err
 	}
 	for replica := range Replicas {
-		if c.settled(ctx, replica, revoked, m.Converge) == history.Refused {
+		if c.refusedWithin(ctx, replica, revoked, m.Converge) {
 			m.row.Down.Restored++
 		}
 	}
@@ -96,13 +96,14 @@ func (s *Service) add(more Service) {
 	}
 }
 
-// settled asks until a replica decides about a token, and returns the last outcome.
-func (c *client) settled(ctx context.Context, replica int, token string, within time.Duration) history.Outcome {
+// refusedWithin reports whether a replica refuses a token before the time is over. The first answers after an outage may still
+// be those of the outage: a client needs a moment to connect again.
+func (c *client) refusedWithin(ctx context.Context, replica int, token string, within time.Duration) bool {
 	until := c.clock() + within
 	for {
 		op := c.verify(ctx, replica, token)
-		if op.Outcome == history.OK || op.Outcome == history.Refused || ctx.Err() != nil || c.clock() > until {
-			return op.Outcome
+		if op.Outcome == history.Refused || ctx.Err() != nil || c.clock() > until {
+			return op.Outcome == history.Refused
 		}
 		pause(ctx, faultGap)
 	}
