@@ -26,6 +26,10 @@ func TestUsage(t *testing.T) {
 		{"-scenario nor-this", exitUsage, `"nor-this"`},
 		{"-lease 1ms", exitUsage, "-lease"},
 		{"-bogus", exitUsage, "-bogus"},
+		{"-rivals jwt magic", exitUsage, `"magic"`},
+		{"-rivals -list", exitOK, "redis-denylist-fail-open"},
+		{"-rivals -for 1h", exitUsage, "-for"},
+		{"-json x.json", exitUsage, "only with -rivals"},
 		{"-check /nonexistent/history", exitUsage, "no such file"},
 	}
 	for _, tt := range tests {
