@@ -1,0 +1,13 @@
+//go:build !linux
+
+package disk
+
+import "errors"
+
+const device = "/dev/fuse"
+
+type mount struct{}
+
+func newMount(*Disk, string) (*mount, error) { return nil, errors.New("disk: mounting needs Linux") }
+
+func (*mount) close() error { return nil }
