@@ -1,0 +1,16 @@
+//go:build !linux
+
+package wire
+
+import (
+	"errors"
+	"net/netip"
+)
+
+// Device makes the interfaces that a switch reads and writes.
+const Device = "/dev/net/tun"
+
+// Open fails: the interfaces are Linux's.
+func Open([]string, []netip.Addr, uint64) (*Switch, error) {
+	return nil, errors.New("wire: interfaces in user space need Linux")
+}
