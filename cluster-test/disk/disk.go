@@ -19,6 +19,7 @@
 package disk
 
 import (
+	"errors"
 	"maps"
 	"os"
 	"slices"
@@ -323,11 +324,19 @@ func errno(err error) syscall.Errno {
 	return syscall.EIO
 }
 
-// Mount shows the disk at dir. The error tells why this machine cannot.
-func (d *Disk) Mount(dir string) error {
-	if _, err := os.Stat(device); err != nil {
+// Supported returns why this process cannot mount a disk, nil when it can.
+func Supported() error {
+	dir, err := os.MkdirTemp("", "knell-disk-")
+	if err != nil {
 		return err
 	}
+	d := New(0)
+	err = d.Mount(dir)
+	return errors.Join(err, d.Unmount(), os.Remove(dir))
+}
+
+// Mount shows the disk at dir.
+func (d *Disk) Mount(dir string) error {
 	m, err := newMount(d, dir)
 	if err != nil {
 		return err

@@ -4,8 +4,6 @@ package disk
 
 import "errors"
 
-const device = "/dev/fuse"
-
 type mount struct{}
 
 func newMount(*Disk, string) (*mount, error) { return nil, errors.New("disk: mounting needs Linux") }

@@ -45,3 +45,12 @@ func tun(name string) (*os.File, error) {
 	}
 	return os.NewFile(uintptr(fd), Device), nil
 }
+
+// Supported returns why this process cannot make a switch, nil when it can.
+func Supported() error {
+	s, err := Open([]string{"kn-probe"}, []netip.Addr{{}}, 0)
+	if err != nil {
+		return err
+	}
+	return s.Close()
+}

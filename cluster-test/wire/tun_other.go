@@ -10,7 +10,10 @@ import (
 // Device makes the interfaces that a switch reads and writes.
 const Device = "/dev/net/tun"
 
+var errLinux = errors.New("wire: interfaces in user space need Linux")
+
 // Open fails: the interfaces are Linux's.
-func Open([]string, []netip.Addr, uint64) (*Switch, error) {
-	return nil, errors.New("wire: interfaces in user space need Linux")
-}
+func Open([]string, []netip.Addr, uint64) (*Switch, error) { return nil, errLinux }
+
+// Supported returns why this process cannot make a switch.
+func Supported() error { return errLinux }

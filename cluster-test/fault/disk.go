@@ -1,0 +1,61 @@
+package fault
+
+import (
+	"errors"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/knell-auth/knell/cluster-test/cluster"
+)
+
+// CutPower ends replicas as a loss of power does, all at the same instant: from then on nothing is written any more, the
+// processes end without a chance to say anything, and their disks forget what was not synced. Healing turns the power on
+// and starts them again. The replicas must have forgetful disks.
+func (in *Injector) CutPower(targets ...int) (*Injury, error) {
+	j, err := in.begin("power loss", targets,
+		func(r *cluster.Replica, _ int) error {
+			r.Disk.Hold()
+			return nil
+		},
+		func(r *cluster.Replica, _ int) error {
+			r.Disk.Restore()
+			return r.Start()
+		})
+	if err != nil {
+		return nil, err
+	}
+	// The order matters: operations that wait at the disk fail only when no process can notice any more.
+	for _, i := range targets {
+		if err := in.Cluster.Replicas[i].Signal(syscall.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			return nil, err
+		}
+	}
+	for _, i := range targets {
+		in.Cluster.Replicas[i].Disk.Lose()
+	}
+	return j, in.awaitDeath(targets)
+}
+
+// SlowDisk makes each sync of the replicas' disks take so long.
+func (in *Injector) SlowDisk(each time.Duration, targets ...int) (*Injury, error) {
+	return in.begin("disk slow", targets,
+		func(r *cluster.Replica, _ int) error {
+			r.Disk.Slow(each)
+			return nil
+		},
+		func(r *cluster.Replica, _ int) error {
+			r.Disk.Slow(0)
+			return nil
+		})
+}
+
+// StallDisk lets no sync of the replicas' disks end for so long; it ends by itself.
+func (in *Injector) StallDisk(length time.Duration, targets ...int) (*Injury, error) {
+	return in.begin("disk stalled", targets,
+		func(r *cluster.Replica, _ int) error {
+			r.Disk.Stall(length)
+			return nil
+		},
+		func(*cluster.Replica, int) error { return nil })
+}
