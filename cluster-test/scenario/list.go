@@ -23,6 +23,8 @@ func All() []Scenario {
 		disks(),
 		mutants(),
 		power(),
+		network(),
+		combined(),
 	)
 }
 
