@@ -8,7 +8,7 @@
 //
 // Data and length of a file are durable once fsync of it has returned, or a write through a descriptor opened with O_SYNC
 // or O_DSYNC. Nothing else makes data durable: there is no write-back in the background, so the loss is the greatest that a
-// machine could suffer.
+// machine could suffer, or, on request, leaves a part of what was appended since the last sync: a torn end.
 //
 // Names are durable once fsync of their directory has returned. Beyond POSIX, and as on ext4, XFS and btrfs, fsync of a file
 // or directory also makes the names durable under which it can be found, up to the root: nats-server relies on that for
@@ -21,6 +21,7 @@ package disk
 import (
 	"errors"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"sync"
@@ -285,10 +286,15 @@ func (d *Disk) keep(n *node) {
 	d.drop(n)
 }
 
-// forget makes everything what it was when it was last synced.
-func (d *Disk) forget() {
-	for _, n := range d.nodes {
+// forget makes everything what it was when it was last synced. With a source of randomness, part of what was appended to a
+// file since then is left, as if it had happened to be written.
+func (d *Disk) forget(torn *rand.Rand) {
+	for _, id := range slices.Sorted(maps.Keys(d.nodes)) { // in order, so that equal seeds leave equal parts
+		n := d.nodes[id]
 		n.handles = 0
+		if more := int64(len(n.data)) - n.synced; torn != nil && more > 0 {
+			n.synced += torn.Int64N(more + 1)
+		}
 		n.revert()
 		n.entries, n.names = maps.Clone(n.kept), maps.Clone(n.held)
 	}
@@ -296,7 +302,7 @@ func (d *Disk) forget() {
 	for _, n := range d.nodes {
 		d.used += int64(len(n.data))
 	}
-	for _, n := range d.nodes {
+	for _, n := range d.nodes { // of those that are left, which deleting during the loop allows
 		d.drop(n)
 	}
 }

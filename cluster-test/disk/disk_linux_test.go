@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,7 +70,7 @@ func perform(t *testing.T, commands []string) {
 		w := strings.Fields(line)
 		if w[0] == "power" {
 			d.Hold()
-			d.Lose()
+			d.Lose(nil)
 			d.Restore()
 			continue
 		}
@@ -165,7 +166,7 @@ func TestPowerDuringSync(t *testing.T) {
 	synced := make(chan error)
 	go func() { synced <- f.Sync() }()
 	d.Hold()
-	d.Lose()
+	d.Lose(nil)
 	if err := <-synced; !errors.Is(err, syscall.EIO) {
 		t.Errorf("sync without power: %v", err)
 	}
@@ -199,6 +200,30 @@ func TestSlow(t *testing.T) {
 	}
 	if took := time.Since(begin); took < each/2 { // it began a little later than the stall
 		t.Errorf("a stalled sync took %v", took)
+	}
+}
+
+// TestTornEnd: what was synced is there, and of what was appended since, any part may be.
+func TestTornEnd(t *testing.T) {
+	lengths := map[int]bool{}
+	for seed := range uint64(20) {
+		d, dir := mounted(t, 1<<20)
+		path := filepath.Join(dir, "f")
+		err := errors.Join(put(path, 0, "synced,"), command(dir, []string{"sync", "f"}), put(path, os.O_APPEND, "not synced"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Hold()
+		d.Lose(rand.New(rand.NewPCG(seed, 0)))
+		d.Restore()
+		got, err := os.ReadFile(path)
+		if err != nil || len(got) < len("synced,") || !strings.HasPrefix("synced,not synced", string(got)) {
+			t.Errorf("left %q: %v", got, err)
+		}
+		lengths[len(got)] = true
+	}
+	if len(lengths) < 5 {
+		t.Errorf("only the lengths %v were left", lengths)
 	}
 }
 
@@ -238,7 +263,7 @@ func TestNumbersStay(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Hold()
-	d.Lose()
+	d.Lose(nil)
 	d.Restore()
 	if after, err := os.Stat(path); err != nil || !os.SameFile(before, after) {
 		t.Errorf("another file: %v", err)

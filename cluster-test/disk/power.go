@@ -1,17 +1,21 @@
 package disk
 
-import "time"
+import (
+	"math/rand/v2"
+	"time"
+)
 
 // Hold makes every operation wait, as at the instant at which the power fails: what the users of the disk have not been
 // told until now, they never hear. End them now, then call Lose.
 func (d *Disk) Hold() { d.turn(holding) }
 
-// Lose forgets everything that was not synced before Hold. Operations fail until Restore.
-func (d *Disk) Lose() {
+// Lose forgets everything that was not synced before Hold, or, with a source of randomness, leaves torn ends of files.
+// Operations fail until Restore.
+func (d *Disk) Lose(torn *rand.Rand) {
 	d.turn(off)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.forget()
+	d.forget(torn)
 }
 
 // Restore turns the power on again.

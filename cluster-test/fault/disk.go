@@ -2,6 +2,7 @@ package fault
 
 import (
 	"errors"
+	"math/rand/v2"
 	"os"
 	"syscall"
 	"time"
@@ -10,8 +11,8 @@ import (
 )
 
 // CutPower ends replicas as a loss of power does, all at the same instant: from then on nothing is written any more, the
-// processes end without a chance to say anything, and their disks forget what was not synced. Healing turns the power on
-// and starts them again. The replicas must have forgetful disks.
+// processes end without a chance to say anything, and their disks forget what was not synced: every second time all of it,
+// else some ends of files are left. Healing turns the power on and starts the replicas again. They must have forgetful disks.
 func (in *Injector) CutPower(targets ...int) (*Injury, error) {
 	j, err := in.begin("power loss", targets,
 		func(r *cluster.Replica, _ int) error {
@@ -31,8 +32,13 @@ func (in *Injector) CutPower(targets ...int) (*Injury, error) {
 			return nil, err
 		}
 	}
+	var torn *rand.Rand
+	if in.Rand.IntN(2) == 0 {
+		torn = in.Rand
+		in.Logf("power loss: the ends of files are torn")
+	}
 	for _, i := range targets {
-		in.Cluster.Replicas[i].Disk.Lose()
+		in.Cluster.Replicas[i].Disk.Lose(torn)
 	}
 	return j, in.awaitDeath(targets)
 }

@@ -54,6 +54,8 @@ type attack struct {
 	network bool
 	// ends is set for those after which the process may have ended without being told to.
 	ends bool
+	// soft is set for those that leave the replica a member that counts: with one other replica it is a majority.
+	soft bool
 }
 
 // attacks are what chaos draws from. Each tells its name when it begins.
@@ -61,7 +63,7 @@ var attacks = []attack{
 	{do: func(x *experiment, t ...int) (*fault.Injury, error) { return x.Kill(t...) }, longest: 2},
 	{do: func(x *experiment, t ...int) (*fault.Injury, error) { return x.CutPower(t...) }, longest: 2},
 	{do: func(x *experiment, t ...int) (*fault.Injury, error) { return x.Pause(t...) }, longest: 2},
-	{do: func(x *experiment, t ...int) (*fault.Injury, error) { return x.SlowDisk(slowSync, t...) }, longest: 2},
+	{do: func(x *experiment, t ...int) (*fault.Injury, error) { return x.SlowDisk(slowSync, t...) }, longest: 2, soft: true},
 	{do: func(x *experiment, t ...int) (*fault.Injury, error) { return x.StallDisk(stall, t...) }, longest: 1},
 	{do: func(x *experiment, t ...int) (*fault.Injury, error) { return x.FillDisk(t...) }, longest: 1, ends: true},
 	{do: func(x *experiment, t ...int) (*fault.Injury, error) { return x.Cut(t...) }, longest: 2, network: true},
@@ -69,7 +71,7 @@ var attacks = []attack{
 	{do: func(x *experiment, t ...int) (*fault.Injury, error) { return x.Mute(t...) }, longest: 2, network: true},
 	{do: func(x *experiment, t ...int) (*fault.Injury, error) {
 		return x.Impair("links slow and lossy", wire.Rule{Delay: 10 * time.Millisecond, Jitter: 30 * time.Millisecond, Loss: 0.05}, t...)
-	}, longest: 2, network: true},
+	}, longest: 2, network: true, soft: true},
 }
 
 // chaos draws one or two faults and their victims, lets them overlap, heals, and goes on until its time is over. Usually one
@@ -94,10 +96,14 @@ type blow struct {
 
 func (x *experiment) round(ctx context.Context) error {
 	blows := x.draw()
+	majority := func() {} // notes that there is one again
 	for n := range blows {
 		b := &blows[n]
 		if err := x.wait(ctx, b.after); err != nil {
 			return err
+		}
+		if n == 1 && !blows[0].soft && !b.soft {
+			majority = x.excuse(blows)
 		}
 		var err error
 		if b.injury, err = b.do(x, b.target); err != nil {
@@ -131,7 +137,27 @@ func (x *experiment) round(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := x.Cluster.WaitReady(ready); err != nil {
+		return err
+	}
+	majority()
 	return x.wait(ctx, breath)
+}
+
+// excuse notes that the replicas that are not hit have no majority any more, and returns what notes that they have again.
+func (x *experiment) excuse(blows []blow) (end func()) {
+	var ends []func()
+	for i := range x.Cluster.Replicas {
+		if !slices.ContainsFunc(blows, func(b blow) bool { return b.target == i }) {
+			ends = append(ends, x.rec.Fault("no majority", i))
+		}
+	}
+	x.Logf("no majority is left")
+	return func() {
+		for _, end := range ends {
+			end()
+		}
+	}
 }
 
 // draw returns the blows of one round, on different replicas.

@@ -171,7 +171,11 @@ func conduct(ctx context.Context, s Scenario, set Settings, dir string, rec *his
 		t.Abort()
 		return errors.Join(err, ctx.Err())
 	}
-	t.Stop()
+	if s.Breaks == check.C2 {
+		t.Abort() // the sweep sees what was lost; clients would ask for it again and again
+	} else {
+		t.Stop()
+	}
 	if n := t.Dropped(); n > 0 {
 		set.Logf("%d verifications were not sent because a replica had too many unanswered", n)
 	}
