@@ -26,10 +26,12 @@ func (in *Injector) CutPower(targets ...int) (*Injury, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The order matters: operations that wait at the disk fail only when no process can notice any more.
+	// The order matters: operations that wait at the disk fail only when no process can notice any more. They must fail in any
+	// case, or a process could not end.
+	var errs []error
 	for _, i := range targets {
-		if err := in.Cluster.Replicas[i].Signal(syscall.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			return nil, err
+		if err := in.Cluster.Replicas[i].Signal(syscall.SIGKILL); !errors.Is(err, os.ErrProcessDone) {
+			errs = append(errs, err)
 		}
 	}
 	var torn *rand.Rand
@@ -39,6 +41,9 @@ func (in *Injector) CutPower(targets ...int) (*Injury, error) {
 	}
 	for _, i := range targets {
 		in.Cluster.Replicas[i].Disk.Lose(torn)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	return j, in.awaitDeath(targets)
 }
