@@ -142,6 +142,9 @@ func (n *network) close() error {
 	if n.routes != nil {
 		errs = append(errs, n.routes.Close())
 	}
+	for i := range n.places { // at once: the kernel takes its time with the namespaces, and the next network needs the names
+		errs = append(errs, run("ip", "link", "del", clientLink(i)))
+	}
 	for _, h := range n.holders {
 		_ = h.Process.Kill()
 		_ = h.Wait() // says that it was killed
