@@ -134,11 +134,13 @@ func (c *Cluster) provide(r *Replica) error {
 func (c Config) Lacks() error {
 	if c.Namespaces {
 		if err := wire.Supported(); err != nil {
-			return err
+			return fmt.Errorf("%s: %w", wire.Device, err)
 		}
 	}
 	if c.Forgetful {
-		return disk.Supported()
+		if err := disk.Supported(); err != nil {
+			return fmt.Errorf("%s: %w", disk.Device, err)
+		}
 	}
 	return nil
 }

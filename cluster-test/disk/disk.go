@@ -29,6 +29,9 @@ import (
 	"time"
 )
 
+// Device is what it takes to mount a disk, beside the right to.
+const Device = "/dev/fuse"
+
 // rootID is the number of the root directory, as FUSE has it.
 const rootID = 1
 

@@ -9,9 +9,6 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// device is what a FUSE server opens.
-const device = "/dev/fuse"
-
 // mount is a disk that the kernel shows.
 type mount struct {
 	server *fuse.Server
@@ -47,7 +44,7 @@ func keepFromChildren() error {
 	}
 	for _, e := range entries {
 		var fd int
-		if to, err := os.Readlink(filepath.Join(fds, e.Name())); err == nil && to == device {
+		if to, err := os.Readlink(filepath.Join(fds, e.Name())); err == nil && to == Device {
 			if _, err := fmt.Sscan(e.Name(), &fd); err == nil {
 				syscall.CloseOnExec(fd)
 			}

@@ -10,9 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Device makes the interfaces that a switch reads and writes.
-const Device = "/dev/net/tun"
-
 // Open makes a network interface in the namespace of this process for each name, and connects them. They can be moved to
 // other namespaces; there, each has to get its address. Packets go by their destination, without Ethernet around them.
 func Open(names []string, addrs []netip.Addr, seed uint64) (*Switch, error) {

@@ -7,9 +7,6 @@ import (
 	"net/netip"
 )
 
-// Device makes the interfaces that a switch reads and writes.
-const Device = "/dev/net/tun"
-
 var errLinux = errors.New("wire: interfaces in user space need Linux")
 
 // Open fails: the interfaces are Linux's.

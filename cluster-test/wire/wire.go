@@ -14,6 +14,9 @@ import (
 	"time"
 )
 
+// Device makes the interfaces that a switch reads and writes.
+const Device = "/dev/net/tun"
+
 // Rule says what a link does to packets. The zero value lets them pass at once.
 type Rule struct {
 	Cut           bool
