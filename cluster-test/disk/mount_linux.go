@@ -18,7 +18,7 @@ type mount struct {
 func newMount(d *Disk, dir string) (*mount, error) {
 	files := &files{RawFileSystem: fuse.NewDefaultRawFileSystem(), d: d, lists: map[uint64][]fuse.DirEntry{}}
 	server, err := fuse.NewServer(files, dir, &fuse.MountOptions{
-		FsName: "knell-disk", Name: "knell", DirectMountStrict: true, DisableXAttrs: true, DisableReadDirPlus: true, MaxWrite: 1 << 20,
+		FsName: "knell-disk", Name: "knell", DirectMountStrict: true, DisableXAttrs: true, DisableReadDirPlus: true, MaxWrite: 128 << 10,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("disk: mounting at %s: %w", dir, err)

@@ -28,7 +28,7 @@ func combined() []Scenario {
 			Proves:  "no combination of faults, drawn by the seed, makes an answer wrong; each time the service comes back",
 			Sandbox: true,
 			Cluster: func(c *cluster.Config) { c.Namespaces, c.Forgetful = true, true },
-			Check:   check.Options{Logout: 3 * logoutBound, Outage: true},
+			Check:   check.Options{Logout: 3 * logoutBound, Slack: lastWords, Outage: true},
 			run:     chaos,
 		},
 	}
