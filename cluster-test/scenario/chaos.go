@@ -54,8 +54,6 @@ type attack struct {
 	network bool
 	// ends is set for those after which the process may have ended without being told to.
 	ends bool
-	// soft is set for those that leave the replica a member that counts: with one other replica it is a majority.
-	soft bool
 }
 
 // attacks are what chaos draws from. Each tells its name when it begins.
@@ -63,7 +61,7 @@ var attacks = []attack{
 	{do: func(x *experiment, t ...int) (*fault.Injury, error) { return x.Kill(t...) }, longest: 2},
 	{do: func(x *experiment, t ...int) (*fault.Injury, error) { return x.CutPower(t...) }, longest: 2},
 	{do: func(x *experiment, t ...int) (*fault.Injury, error) { return x.Pause(t...) }, longest: 2},
-	{do: func(x *experiment, t ...int) (*fault.Injury, error) { return x.SlowDisk(slowSync, t...) }, longest: 2, soft: true},
+	{do: func(x *experiment, t ...int) (*fault.Injury, error) { return x.SlowDisk(slowSync, t...) }, longest: 2},
 	{do: func(x *experiment, t ...int) (*fault.Injury, error) { return x.StallDisk(stall, t...) }, longest: 1},
 	{do: func(x *experiment, t ...int) (*fault.Injury, error) { return x.FillDisk(t...) }, longest: 1, ends: true},
 	{do: func(x *experiment, t ...int) (*fault.Injury, error) { return x.Cut(t...) }, longest: 2, network: true},
@@ -71,11 +69,11 @@ var attacks = []attack{
 	{do: func(x *experiment, t ...int) (*fault.Injury, error) { return x.Mute(t...) }, longest: 2, network: true},
 	{do: func(x *experiment, t ...int) (*fault.Injury, error) {
 		return x.Impair("links slow and lossy", wire.Rule{Delay: 10 * time.Millisecond, Jitter: 30 * time.Millisecond, Loss: 0.05}, t...)
-	}, longest: 2, network: true, soft: true},
+	}, longest: 2, network: true},
 }
 
 // chaos draws one or two faults and their victims, lets them overlap, heals, and goes on until its time is over. Usually one
-// replica is hit, sometimes two different ones, which may leave no majority: then the service may be down, but not wrong.
+// replica is hit, sometimes two different ones, which leaves no healthy majority: then the service may be down, but not wrong.
 func chaos(ctx context.Context, x *experiment) error {
 	for begin := time.Now(); time.Since(begin) < time.Duration(x.repeat(20, 300))*time.Second; {
 		if err := x.round(ctx); err != nil {
@@ -96,13 +94,13 @@ type blow struct {
 
 func (x *experiment) round(ctx context.Context) error {
 	blows := x.draw()
-	majority := func() {} // notes that there is one again
+	majority := func() {} // notes that there is a healthy one again
 	for n := range blows {
 		b := &blows[n]
 		if err := x.wait(ctx, b.after); err != nil {
 			return err
 		}
-		if n == 1 && !blows[0].soft && !b.soft {
+		if n == 1 {
 			majority = x.excuse(blows)
 		}
 		var err error
@@ -144,15 +142,16 @@ func (x *experiment) round(ctx context.Context) error {
 	return x.wait(ctx, breath)
 }
 
-// excuse notes that the replicas that are not hit have no majority any more, and returns what notes that they have again.
+// excuse notes that the replicas that are not hit have no healthy majority any more, and returns what notes that they have
+// again. Slow disks and links count as hit: the election of a leader among such replicas may outlast a lease.
 func (x *experiment) excuse(blows []blow) (end func()) {
 	var ends []func()
 	for i := range x.Cluster.Replicas {
 		if !slices.ContainsFunc(blows, func(b blow) bool { return b.target == i }) {
-			ends = append(ends, x.rec.Fault("no majority", i))
+			ends = append(ends, x.rec.Fault("no healthy majority", i))
 		}
 	}
-	x.Logf("no majority is left")
+	x.Logf("no healthy majority is left")
 	return func() {
 		for _, end := range ends {
 			end()
