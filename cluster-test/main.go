@@ -69,7 +69,7 @@ func parse(args []string, stderr io.Writer) (flags, error) {
 	set.StringVar(&f.binary, "binary", "", "knell to test (default: build it)")
 	set.StringVar(&f.broken, "broken-binary", "", "knell built with -tags knell_break (default: build it when a scenario needs it)")
 	set.StringVar(&f.mutation, "break", "", "mechanism to leave out in every scenario, by its name in internal/fence")
-	set.BoolVar(&f.expect, "expect-violation", false, "succeed only when every scenario finds a violation of C1")
+	set.BoolVar(&f.expect, "expect-violation", false, "succeed only when every scenario finds a violation of C1, or of the claim that it names")
 	set.DurationVar(&f.lease, "lease", 5*time.Second, "lease of the replicas; this is their own default")
 	set.BoolVar(&f.noSandbox, "no-sandbox", false, "do not make namespaces; scenarios that need them are skipped")
 	set.StringVar(&f.file, "check", "", "judge this history file and end")
@@ -108,7 +108,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if f.rivals {
 		return runRivals(f, args, stdout, stderr)
 	}
-	scenarios, unknown := scenario.Find(f.scenarios)
+	scenarios, unknown := scenario.Find(f.scenarios, f.short && !f.list)
 	switch {
 	case unknown != "":
 		fmt.Fprintf(stderr, "cluster-test: no scenario is named %q; -list shows them\n", unknown)

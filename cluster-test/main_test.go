@@ -103,9 +103,9 @@ func TestVerdicts(t *testing.T) {
 		{scenario.Result{Violations: leak}, "FAILED"},
 		{scenario.Result{Err: os.ErrDeadlineExceeded}, "FAILED"},
 		{scenario.Result{Skipped: "no root"}, "skipped"},
-		{scenario.Result{Expected: true, Violations: leak}, "caught"},
-		{scenario.Result{Expected: true}, "FAILED"},
-		{scenario.Result{Expected: true, Violations: []check.Violation{{Claim: check.C2}}}, "FAILED"},
+		{scenario.Result{Breaks: check.C1, Expected: true, Violations: leak}, "caught"},
+		{scenario.Result{Breaks: check.C1, Expected: true}, "FAILED"},
+		{scenario.Result{Breaks: check.C1, Expected: true, Violations: []check.Violation{{Claim: check.C2}}}, "FAILED"},
 	}
 	var out bytes.Buffer
 	for _, tt := range tests {

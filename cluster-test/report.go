@@ -21,10 +21,10 @@ func report(w io.Writer, r scenario.Result) {
 		fmt.Fprintf(w, "  SKIPPED: %s\n", r.Skipped)
 		return
 	case r.Expected && !r.Failed():
-		fmt.Fprintf(w, "  found as expected: %d violations of C1, such as: %s\n", check.Count(r.Violations, check.C1), first(r.Violations))
+		fmt.Fprintf(w, "  found as expected: %d violations of %s, such as: %s\n", check.Count(r.Violations, r.Breaks), r.Breaks, first(r))
 		return
 	case r.Expected:
-		fmt.Fprintf(w, "  FAILED: no violation of C1 was found, though a mechanism is missing\n")
+		fmt.Fprintf(w, "  FAILED: no violation of %s was found, though a mechanism is missing\n", r.Breaks)
 	}
 	count := map[check.Claim]int{}
 	for _, v := range r.Violations {
@@ -45,10 +45,10 @@ func report(w io.Writer, r scenario.Result) {
 	}
 }
 
-// first returns the first violation of C1.
-func first(vs []check.Violation) string {
-	for _, v := range vs {
-		if v.Claim == check.C1 {
+// first returns the first violation of the claim that should fall.
+func first(r scenario.Result) string {
+	for _, v := range r.Violations {
+		if v.Claim == r.Breaks {
 			return v.String()
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/knell-auth/knell/cluster-test/cluster"
+	"github.com/knell-auth/knell/cluster-test/wire"
 )
 
 // knell is three replicas of Knell. Its store is in the replicas themselves.
@@ -72,8 +73,15 @@ func (k *knell) separable(ctx context.Context) error {
 	return k.run(ctx, "namespaces", true)
 }
 
-func (k *knell) cut() error  { return k.cluster.Cut(victim) }
-func (k *knell) mend() error { return k.cluster.Mend(victim) }
+func (k *knell) cut() error {
+	k.cluster.Links(victim, wire.Rule{Cut: true}, wire.Rule{Cut: true})
+	return nil
+}
+
+func (k *knell) mend() error {
+	k.cluster.Links(victim, wire.Rule{}, wire.Rule{})
+	return nil
+}
 
 // breakStore kills two of the three copies of the log, with the replicas that they are in: one alone decides nothing.
 func (k *knell) breakStore() (string, []int, error) {

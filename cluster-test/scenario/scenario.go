@@ -23,9 +23,13 @@ type Scenario struct {
 	Proves string
 	// Sandbox is set when the scenario needs network or mounts of its own.
 	Sandbox bool
-	// Break names the mechanism that the replicas leave out (package internal/fence). The scenario passes when C1 is
-	// violated: it shows that the others would notice.
+	// LongOnly keeps the scenario out of the short form, unless it is asked for by its name.
+	LongOnly bool
+	// Break names the mechanism that the replicas leave out (package internal/fence). The scenario passes when the claim
+	// Breaks is violated: it shows that the others would notice.
 	Break string
+	// Breaks is the claim that falls with Break; "": C1.
+	Breaks check.Claim
 	// Cluster changes the configuration of the cluster; nil: nothing to change.
 	Cluster func(*cluster.Config)
 	Check   check.Options

@@ -22,6 +22,7 @@ const (
 	ReportsWithoutIncarnation                      // machine: a report counts for every incarnation
 	NoBarrier                                      // machine: a barrier is complete at once
 	CompactRevocations                             // the log drops a revocation when the next one has the same subject
+	NoSync                                         // package natsd: messages are acknowledged before they are on disk
 	mutationEnd
 )
 
@@ -78,6 +79,8 @@ func (m Mutation) name() string {
 		return "no-barrier"
 	case CompactRevocations:
 		return "compact-revocations"
+	case NoSync:
+		return "no-sync"
 	}
 	return fmt.Sprintf("mutation-%#x", uint32(m))
 }
