@@ -23,6 +23,8 @@ type Config struct {
 	Replicas        int           // copies of the stream; 0: 1
 	MaxBytes        int64         // size of the stream; 0: 10 GiB
 	DuplicateWindow time.Duration // how long the stream knows the ids of messages; 0: 1 min
+	Domain          string        // JetStream domain of the stream; "": that of the server that one is connected to
+	MustExist       bool          // wait until somebody else has created the stream, however many copies it has
 	Logger          *slog.Logger  // nil: nothing is logged
 }
 
@@ -72,7 +74,7 @@ func Open(ctx context.Context, nc *nats.Conn, cfg Config) (*Log, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	js, err := jetstream.New(nc)
+	js, err := newJetStream(nc, cfg.Domain)
 	if err != nil {
 		return nil, fmt.Errorf("events: opening the log: %w", err)
 	}
@@ -86,6 +88,13 @@ func Open(ctx context.Context, nc *nats.Conn, cfg Config) (*Log, error) {
 	return l, nil
 }
 
+func newJetStream(nc *nats.Conn, domain string) (jetstream.JetStream, error) {
+	if domain == "" {
+		return jetstream.New(nc)
+	}
+	return jetstream.NewWithDomain(nc, domain)
+}
+
 // openStream creates the stream, or finds and checks it.
 func (l *Log) openStream(ctx context.Context) error {
 	want := streamConfig(l.cfg)
@@ -94,6 +103,9 @@ func (l *Log) openStream(ctx context.Context) error {
 		info, err := l.findStream(ctx, want)
 		if err == nil {
 			l.created = info.Created
+			if l.cfg.MustExist {
+				want.Replicas = info.Config.Replicas
+			}
 			return compareConfig(want, info.Config)
 		}
 		if !passing(err) {
@@ -110,7 +122,7 @@ func (l *Log) findStream(ctx context.Context, want jetstream.StreamConfig) (*jet
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	s, err := l.js.Stream(ctx, StreamName)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
+	if errors.Is(err, jetstream.ErrStreamNotFound) && !l.cfg.MustExist {
 		// Several nodes may do this at once: all want the same, so all succeed.
 		s, err = l.js.CreateStream(ctx, want)
 	}
