@@ -50,8 +50,9 @@ const (
 	externalRetry   = 100 * time.Millisecond
 )
 
-// startPatience is how long servers may be missing at the start. They may have been started with the replica.
-const startPatience = 10 * time.Second
+// startPatience is how long servers may be missing at the start, or JetStream without a leader: they may have been started
+// with the replica, and then elect for the first time.
+const startPatience = 30 * time.Second
 
 // leastPayload is the size in bytes of messages that servers must take: an event, its headers and some room.
 const leastPayload = 128 << 10
@@ -243,8 +244,6 @@ func (e *External) explain(err error) error {
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
 		return fmt.Errorf("natsd: the NATS server refuses the credentials (%s): %w", at, err)
-	case errors.Is(err, nats.ErrSecureConnRequired):
-		return fmt.Errorf("natsd: the NATS server wants TLS (%s): use tls:// or name its CA: %w", at, err)
 	case errors.Is(err, nats.ErrSecureConnWanted):
 		return fmt.Errorf("natsd: the NATS server has no TLS (%s): %w", at, err)
 	case errors.Is(err, nats.ErrNoServers), errors.Is(err, nats.ErrTimeout), errors.Is(err, io.EOF),

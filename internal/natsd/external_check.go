@@ -30,6 +30,8 @@ func (e *External) check(ctx context.Context, nc *nats.Conn) error {
 	if missing != nil {
 		return lacking(missing)
 	}
+	ctx, cancel := context.WithTimeout(ctx, externalTimeout) // a leader that has just died does not answer
+	defer cancel()
 	if err := request(ctx, nc, apiPrefix+"INFO", nil, nil); err != nil {
 		return noJetStream(err)
 	}
