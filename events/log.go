@@ -32,6 +32,7 @@ type Config struct {
 type Log struct {
 	nc      *nats.Conn
 	js      jetstream.JetStream
+	api     string // prefix of the JetStream API's subjects
 	cfg     Config
 	created time.Time
 	acks    *acks
@@ -74,11 +75,11 @@ func Open(ctx context.Context, nc *nats.Conn, cfg Config) (*Log, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	js, err := newJetStream(nc, cfg.Domain)
+	js, api, err := newJetStream(nc, cfg.Domain)
 	if err != nil {
 		return nil, fmt.Errorf("events: opening the log: %w", err)
 	}
-	l := &Log{nc: nc, js: js, cfg: cfg, poke: make(chan struct{}, 1), rewound: make(chan struct{})}
+	l := &Log{nc: nc, js: js, api: api, cfg: cfg, poke: make(chan struct{}, 1), rewound: make(chan struct{})}
 	if err := l.openStream(ctx); err != nil {
 		return nil, err
 	}
@@ -88,11 +89,14 @@ func Open(ctx context.Context, nc *nats.Conn, cfg Config) (*Log, error) {
 	return l, nil
 }
 
-func newJetStream(nc *nats.Conn, domain string) (jetstream.JetStream, error) {
+// newJetStream returns the JetStream of a domain and the prefix of its API's subjects.
+func newJetStream(nc *nats.Conn, domain string) (js jetstream.JetStream, api string, err error) {
 	if domain == "" {
-		return jetstream.New(nc)
+		js, err = jetstream.New(nc)
+		return js, "$JS.API.", err
 	}
-	return jetstream.NewWithDomain(nc, domain)
+	js, err = jetstream.NewWithDomain(nc, domain)
+	return js, "$JS." + domain + ".API.", err
 }
 
 // openStream creates the stream, or finds and checks it.
