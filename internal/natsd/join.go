@@ -164,7 +164,7 @@ func (s *Server) watch(silence time.Duration) {
 			continue
 		}
 		quiet = 0
-		s.log.Warnf("the server that this one is attached to is silent; trying the next one")
+		s.log.log.Warn("the peer that this replica is attached to is silent; trying the next one")
 		_ = s.srv.DisconnectClientByID(now.link) // fails when it has gone by itself
 	}
 }
