@@ -16,7 +16,7 @@ const smallDisk = 256 << 20
 
 // All returns every scenario.
 func All() []Scenario {
-	return append(crashes(), append(silences(), append(disks(), mutants()...)...)...)
+	return append(append(crashes(), append(silences(), append(disks(), mutants()...)...)...), topologies()...)
 }
 
 func crashes() []Scenario {

@@ -139,7 +139,7 @@ func conduct(ctx context.Context, s Scenario, set Settings, dir string, rec *his
 	if err := c.Start(starting); err != nil {
 		return err
 	}
-	set.Logf("three replicas ready after %v", time.Since(begin).Round(time.Millisecond))
+	set.Logf("%d replicas ready after %v", len(c.Replicas), time.Since(begin).Round(time.Millisecond))
 	for _, u := range users() {
 		if err := c.AddUser(starting, u.Name, u.Password); err != nil {
 			return err
@@ -154,7 +154,7 @@ func conduct(ctx context.Context, s Scenario, set Settings, dir string, rec *his
 	rng := rand.New(rand.NewPCG(set.Seed, 0))
 	x := &experiment{
 		Injector: &fault.Injector{Cluster: c, Recorder: rec, Rand: rng, Logf: set.Logf},
-		lease:    set.Lease, long: set.Long, rng: rng, rec: rec,
+		lease:    cfg.Lease, long: set.Long, rng: rng, rec: rec,
 	}
 	err = errors.Join(x.wait(ctx, breath), s.run(ctx, x))
 	if err != nil || ctx.Err() != nil {
@@ -183,7 +183,7 @@ func (s Scenario) enough(c check.Coverage) error {
 	if c.FaultProbes < s.FaultProbes {
 		return fmt.Errorf("proves nothing: %d verifications of ended sessions reached a disturbed replica, want %d", c.FaultProbes, s.FaultProbes)
 	}
-	for r := range int8(3) {
+	for r := range int8(s.replicas()) {
 		if c.Probes[r] < leastProbes {
 			return fmt.Errorf("proves nothing: replica %d answered %d verifications of ended sessions, want %d", r, c.Probes[r], leastProbes)
 		}

@@ -23,6 +23,8 @@ type Scenario struct {
 	Proves string
 	// Sandbox is set when the scenario needs network or mounts of its own.
 	Sandbox bool
+	// LongOnly keeps the scenario out of the short form, unless it is asked for by its name.
+	LongOnly bool
 	// Break names the mechanism that the replicas leave out (package internal/fence). The scenario passes when C1 is
 	// violated: it shows that the others would notice.
 	Break string
