@@ -175,7 +175,7 @@ func (e *External) Connect(ctx context.Context, opts ...nats.Option) (*nats.Conn
 	defer cancel()
 	for attempt := 0; ; attempt++ {
 		nc, err := e.connect(ctx, opts)
-		if err == nil || !unreachable(err) {
+		if !errors.As(err, new(absentError)) {
 			return nc, err
 		}
 		if attempt == 0 {
@@ -231,10 +231,14 @@ func (e *External) connect(ctx context.Context, opts []nats.Option) (*nats.Conn,
 	return nc, nil
 }
 
-// errAbsent is wrapped by errors that may go away by themselves.
-var errAbsent = errors.New("NATS is not there")
+// absentError is an error that may go away by itself.
+type absentError struct{ error }
 
-func unreachable(err error) bool { return errors.Is(err, errAbsent) }
+// Unwrap returns the cause.
+func (e absentError) Unwrap() error { return e.error }
+
+// absentf returns an absentError.
+func absentf(format string, args ...any) error { return absentError{fmt.Errorf(format, args...)} }
 
 // explain says what an attempt to connect failed for.
 func (e *External) explain(err error) error {
@@ -248,7 +252,7 @@ func (e *External) explain(err error) error {
 		return fmt.Errorf("natsd: the NATS server has no TLS (%s): %w", at, err)
 	case errors.Is(err, nats.ErrNoServers), errors.Is(err, nats.ErrTimeout), errors.Is(err, io.EOF),
 		errors.As(err, &timeout) && timeout.Timeout(), errors.As(err, &name):
-		return fmt.Errorf("natsd: no NATS server answers at %s: %w: %w", at, errAbsent, err)
+		return absentf("natsd: no NATS server answers at %s: %w", at, err)
 	}
 	return fmt.Errorf("natsd: connecting to NATS (%s): %w", at, err)
 }

@@ -21,7 +21,7 @@ func (e *External) check(ctx context.Context, nc *nats.Conn) error {
 	for _, r := range needed(e.cfg.Name) {
 		ok, err := r.granted(ctx, nc)
 		if err != nil {
-			return fmt.Errorf("natsd: asking NATS for rights: %w: %w", errAbsent, err)
+			return absentf("natsd: asking NATS for rights: %w", err)
 		}
 		if !ok {
 			missing = append(missing, r.String())
@@ -44,7 +44,7 @@ func (e *External) check(ctx context.Context, nc *nats.Conn) error {
 	create := right{pattern: apiPrefix + "STREAM.CREATE." + StreamName}
 	ok, err := create.granted(ctx, nc)
 	if err != nil {
-		return fmt.Errorf("natsd: asking NATS for rights: %w: %w", errAbsent, err)
+		return absentf("natsd: asking NATS for rights: %w", err)
 	}
 	if !ok {
 		return lacking([]string{create.String() + " (there is no stream " + StreamName + " yet)"})
@@ -67,7 +67,7 @@ func noJetStream(err error) error {
 	}, api.ErrCode):
 		return fmt.Errorf("natsd: JetStream is off at the NATS server, or for the account of this user: %w", err)
 	}
-	return fmt.Errorf("natsd: JetStream does not answer: %w: %w", errAbsent, err)
+	return absentf("natsd: JetStream does not answer, or has no leader: %w", err)
 }
 
 // right is the right to publish to a subject, or to subscribe to it.
