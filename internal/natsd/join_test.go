@@ -283,8 +283,8 @@ func TestForeignJoin(t *testing.T) {
 		change func(*Join)
 		want   []string
 	}{
-		{"another secret", false, func(j *Join) { j.Secret = "another secret of servers" }, []string{"Authorization Violation", "authentication error"}},
-		{"another cluster", false, func(j *Join) { j.Name = "other" }, []string{"Authorization Violation", "authentication error"}},
+		{"another secret", false, func(j *Join) { j.Secret = "another secret of servers" }, []string{"the peers refuse this replica"}},
+		{"another cluster", false, func(j *Join) { j.Name = "other" }, []string{"the peers refuse this replica"}},
 		{"no TLS", true, func(j *Join) { j.CertFile, j.KeyFile, j.CAFile = "", "", "" }, []string{"TLS leafnode handshake error", "tls: unknown", "secure"}},
 		{"certificate of another CA", true, func(j *Join) { j.CertFile, j.KeyFile = foreign.files(t, "127.0.0.1") }, []string{"unknown authority", "bad certificate", "certificate required"}},
 		{"another CA", true, func(j *Join) { j.CAFile = foreign.file }, []string{"unknown authority", "bad certificate"}},
@@ -303,6 +303,7 @@ func TestForeignJoin(t *testing.T) {
 			hub := startTest(t, cfgs[0])
 			startTest(t, Config{Dir: t.TempDir(), Name: "j1", Logger: logger, Join: join})
 			log.await(t, c.want...)
+			log.never(t, userKey)
 			if hub.srv.NumLeafNodes() != 0 {
 				t.Error("it has joined")
 			}
