@@ -230,6 +230,7 @@ func (e *elsewhere) Recreate() {
 
 // TestExternalConformance: a log on a server elsewhere, used with the documented rights, is a log.
 func TestExternalConformance(t *testing.T) {
+	t.Parallel()
 	eventstest.Run(t, func(t *testing.T) eventstest.Cluster {
 		names := []string{"a", "b", "c"}
 		url := startNATS(t, names...)

@@ -65,6 +65,7 @@ func peersAndJoined(t *testing.T) (conns map[string]*nats.Conn, operator *nats.C
 
 // TestJoinedConformance: the log of a cluster is a log for those who joined it.
 func TestJoinedConformance(t *testing.T) {
+	t.Parallel()
 	conns, operator := peersAndJoined(t)
 	js, err := jetstream.New(operator)
 	if err != nil {
