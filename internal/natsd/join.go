@@ -39,6 +39,8 @@ const domainPrefix = "$JS." + Domain + ".API."
 const (
 	joinRetry = 100 * time.Millisecond
 	joinDial  = 500 * time.Millisecond
+
+	joinReports = 50 // attempts between two lines in the log about what fails
 )
 
 func (j *Join) validate() error {
@@ -98,6 +100,7 @@ func joinOptions(cfg Config, users users) (*server.Options, error) {
 		}
 		remote.TLS = true
 	}
+	o.ConnectErrorReports, o.ReconnectErrorReports = joinReports, joinReports
 	o.LeafNode.ReconnectInterval = joinRetry
 	o.LeafNode.DialTimeout = joinDial
 	o.LeafNode.Remotes = []*server.RemoteLeafOpts{remote}
