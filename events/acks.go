@@ -1,6 +1,7 @@
 package events
 
 import (
+	"bytes"
 	"encoding/json"
 	"strconv"
 	"strings"
@@ -112,15 +113,23 @@ func readAnswer(m *nats.Msg) answer {
 	return answer{verdict: stored, seq: ack.Seq, duplicate: ack.Duplicate}
 }
 
-// plainAck reads the usual answer, which is all that a busy appender gets, without reflection.
+// plainAck reads the usual answer, which is all that a busy appender gets, without reflection. nats-server writes it with
+// and without a domain, and with a space before the sequence or without.
 func plainAck(data []byte) (seq uint64, ok bool) {
-	const before = `{"stream":"` + StreamName + `", "seq":` // as nats-server writes it
-	if len(data) <= len(before) || string(data[:len(before)]) != before {
+	if data, ok = bytes.CutPrefix(data, []byte(`{"stream":"`+StreamName+`",`)); !ok {
 		return 0, false
 	}
-	data = data[len(before):]
+	if rest, domain := bytes.CutPrefix(data, []byte(`"domain":"`)); domain {
+		if _, data, ok = bytes.Cut(rest, []byte(`",`)); !ok {
+			return 0, false
+		}
+	}
+	data, ok = bytes.CutPrefix(bytes.TrimPrefix(data, []byte(" ")), []byte(`"seq":`))
+	if !ok || len(data) == 0 || data[len(data)-1] != '}' {
+		return 0, false
+	}
 	seq, err := strconv.ParseUint(string(data[:len(data)-1]), 10, 64)
-	return seq, err == nil && data[len(data)-1] == '}' && seq > 0
+	return seq, err == nil && seq > 0
 }
 
 // judge says what an API error means for the message.

@@ -17,6 +17,8 @@ func TestReadAnswer(t *testing.T) {
 		{`{"stream":"KNELL", "seq":42}`, answer{verdict: stored, seq: 42}},
 		{`{"stream":"KNELL","seq":42}`, answer{verdict: stored, seq: 42}},
 		{`{"stream":"KNELL", "domain":"hub", "seq":42}`, answer{verdict: stored, seq: 42}},
+		{`{"stream":"KNELL","domain":"hub","seq":42}`, answer{verdict: stored, seq: 42}},
+		{`{"stream":"KNELL","domain":"hub","seq":42,"duplicate": true}`, answer{verdict: stored, seq: 42, duplicate: true}},
 		{`{"stream":"KNELL", "seq":42,"duplicate": true}`, answer{verdict: stored, seq: 42, duplicate: true}},
 		{`{"stream":"KNELL", "seq":0}`, answer{verdict: lost}},
 		{`{"stream":"KNELL", "seq":}`, answer{verdict: lost}},

@@ -10,5 +10,5 @@
 // A NATS user that is used with Log needs these rights, besides those to publish the events: publish to $JS.API.INFO,
 // $JS.API.STREAM.INFO.KNELL, $JS.API.STREAM.CREATE.KNELL (for Open to create the stream), $JS.API.CONSUMER.CREATE.KNELL.>,
 // $JS.API.CONSUMER.MSG.NEXT.KNELL.*, $JS.API.CONSUMER.DELETE.KNELL.* and knell.report.*.<node>; subscribe to its inboxes,
-// knell.live.> and knell.report.<node>.*.
+// knell.live.> and knell.report.<node>.*. With Config.Domain, $JS.API becomes $JS.<domain>.API.
 package events

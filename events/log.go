@@ -23,6 +23,8 @@ type Config struct {
 	Replicas        int           // copies of the stream; 0: 1
 	MaxBytes        int64         // size of the stream; 0: 10 GiB
 	DuplicateWindow time.Duration // how long the stream knows the ids of messages; 0: 1 min
+	Domain          string        // JetStream domain of the stream; "": that of the server that one is connected to
+	MustExist       bool          // wait until somebody else has created the stream, however many copies it has
 	Logger          *slog.Logger  // nil: nothing is logged
 }
 
@@ -30,6 +32,7 @@ type Config struct {
 type Log struct {
 	nc      *nats.Conn
 	js      jetstream.JetStream
+	api     string // prefix of the JetStream API's subjects
 	cfg     Config
 	created time.Time
 	acks    *acks
@@ -72,11 +75,11 @@ func Open(ctx context.Context, nc *nats.Conn, cfg Config) (*Log, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	js, err := jetstream.New(nc)
+	js, api, err := newJetStream(nc, cfg.Domain)
 	if err != nil {
 		return nil, fmt.Errorf("events: opening the log: %w", err)
 	}
-	l := &Log{nc: nc, js: js, cfg: cfg, poke: make(chan struct{}, 1), rewound: make(chan struct{})}
+	l := &Log{nc: nc, js: js, api: api, cfg: cfg, poke: make(chan struct{}, 1), rewound: make(chan struct{})}
 	if err := l.openStream(ctx); err != nil {
 		return nil, err
 	}
@@ -84,6 +87,16 @@ func Open(ctx context.Context, nc *nats.Conn, cfg Config) (*Log, error) {
 		return nil, fmt.Errorf("events: opening the log: %w", err)
 	}
 	return l, nil
+}
+
+// newJetStream returns the JetStream of a domain and the prefix of its API's subjects.
+func newJetStream(nc *nats.Conn, domain string) (js jetstream.JetStream, api string, err error) {
+	if domain == "" {
+		js, err = jetstream.New(nc)
+		return js, "$JS.API.", err
+	}
+	js, err = jetstream.NewWithDomain(nc, domain)
+	return js, "$JS." + domain + ".API.", err
 }
 
 // openStream creates the stream, or finds and checks it.
@@ -94,6 +107,9 @@ func (l *Log) openStream(ctx context.Context) error {
 		info, err := l.findStream(ctx, want)
 		if err == nil {
 			l.created = info.Created
+			if l.cfg.MustExist {
+				want.Replicas = info.Config.Replicas
+			}
 			return compareConfig(want, info.Config)
 		}
 		if !passing(err) {
@@ -110,7 +126,7 @@ func (l *Log) findStream(ctx context.Context, want jetstream.StreamConfig) (*jet
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	s, err := l.js.Stream(ctx, StreamName)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
+	if errors.Is(err, jetstream.ErrStreamNotFound) && !l.cfg.MustExist {
 		// Several nodes may do this at once: all want the same, so all succeed.
 		s, err = l.js.CreateStream(ctx, want)
 	}

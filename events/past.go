@@ -184,7 +184,7 @@ func (l *Log) newPull(ctx context.Context, first, target uint64) (*pull, error) 
 func (p *pull) close() {
 	p.sub.Unsubscribe()
 	// Nobody waits for this one: the server forgets the consumer anyway.
-	p.l.nc.Publish("$JS.API.CONSUMER.DELETE."+StreamName+"."+p.consumer, nil)
+	p.l.nc.Publish(p.l.api+"CONSUMER.DELETE."+StreamName+"."+p.consumer, nil)
 }
 
 // run reads to the target. If anchor is not nil, the first message must be that one, and is not sent.
@@ -235,7 +235,7 @@ func (p *pull) ask() error {
 	}
 	request, err := json.Marshal(map[string]any{"batch": n, "expires": 30 * time.Second})
 	if err == nil {
-		err = p.l.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+StreamName+"."+p.consumer, p.inbox, request)
+		err = p.l.nc.PublishRequest(p.l.api+"CONSUMER.MSG.NEXT."+StreamName+"."+p.consumer, p.inbox, request)
 	}
 	if err != nil {
 		return fmt.Errorf("events: reading the log: %w", err)

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -71,6 +72,8 @@ type Config struct {
 	LogoutWait time.Duration
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed. None: the connection's address counts.
 	TrustedProxies []netip.Prefix
+	// Sync is what /status says about the log's writes: whether each is on disk before it is acknowledged. "": always.
+	Sync string
 	// Logger gets one debug line a request and the details of internal errors. Nil: slog.Default.
 	Logger *slog.Logger
 }
@@ -85,11 +88,12 @@ type api struct {
 	logoutWait time.Duration
 	proxies    []netip.Prefix
 	log        *slog.Logger
+	sync       string
 	local      bool // requests come from the operator's own machine; no token is asked for
 }
 
 func newAPI(n Node, cfg Config) *api {
-	a := &api{n: n, logoutWait: cfg.LogoutWait, proxies: cfg.TrustedProxies, log: cfg.Logger}
+	a := &api{n: n, logoutWait: cfg.LogoutWait, proxies: cfg.TrustedProxies, log: cfg.Logger, sync: cmp.Or(cfg.Sync, "always")}
 	if a.logoutWait <= 0 {
 		a.logoutWait = defaultLogoutWait
 	}

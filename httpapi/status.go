@@ -56,8 +56,9 @@ func (a *api) publicStatus(w http.ResponseWriter, _ *http.Request) {
 		Digest      string       `json:"digest"`
 		Ready       bool         `json:"ready"`
 		LeaseMS     int64        `json:"lease_ms"`
+		Sync        string       `json:"sync"`
 		Peers       []statusPeer `json:"peers"`
-	}{s.Node, s.Incarnation, s.Epoch, s.Applied, s.Digest, s.Ready, s.Lease.Milliseconds(), peersOf(s)})
+	}{s.Node, s.Incarnation, s.Epoch, s.Applied, s.Digest, s.Ready, s.Lease.Milliseconds(), a.sync, peersOf(s)})
 }
 
 // fullStatus serves GET /admin, and GET /status on the local socket: all that the replica says about itself.
@@ -66,8 +67,9 @@ func (a *api) fullStatus(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, struct {
 		node.Status
 		LeaseMS int64        `json:"lease_ms"`
+		Sync    string       `json:"sync"`
 		Peers   []statusPeer `json:"peers"` // instead of the embedded one
-	}{s, s.Lease.Milliseconds(), peersOf(s)})
+	}{s, s.Lease.Milliseconds(), a.sync, peersOf(s)})
 }
 
 func peersOf(s node.Status) []statusPeer {

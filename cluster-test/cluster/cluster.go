@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +26,9 @@ import (
 type Config struct {
 	Binary   string // path of knell; required
 	Dir      string // for data, logs and certificates; required, must exist
-	Replicas int    // 0: 3
+	Replicas int    // that keep the log: 3 or 5; with External: that connect to the servers. 0: 3
+	Joined   int    // replicas beyond them that join the cluster without a copy of the log
+	External bool   // keep the log on three NATS servers of their own processes; on loopback only
 	Lease    time.Duration
 	Env      []string // beyond PATH and HOME
 	// Namespaces puts each replica into a network namespace of its own, with mutual TLS on its routes. Only in a sandbox.
@@ -38,10 +41,15 @@ type Config struct {
 	Arguments []string // added to those of each replica
 }
 
+// Count returns how many replicas there are.
+func (c Config) Count() int { return cmp.Or(c.Replicas, 3) + c.Joined }
+
 // Cluster is a set of replicas with one log. Its methods are for one goroutine, those of its replicas for any.
 type Cluster struct {
-	Replicas []*Replica
+	Replicas []*Replica // those that joined come last
+	Servers  []*Replica // NATS servers that keep the log; nil unless External
 	cfg      Config
+	places   []place
 	net      *network // nil on loopback
 }
 
@@ -50,9 +58,7 @@ const accessTTL = "24h"
 
 // New prepares a cluster. Nothing runs yet.
 func New(cfg Config) (*Cluster, error) {
-	if cfg.Replicas == 0 {
-		cfg.Replicas = 3
-	}
+	cfg.Replicas = cfg.Count() - cfg.Joined
 	c := &Cluster{cfg: cfg}
 	if err := c.prepare(); err != nil {
 		return nil, errors.Join(err, c.Close())
@@ -61,33 +67,24 @@ func New(cfg Config) (*Cluster, error) {
 }
 
 func (c *Cluster) prepare() error {
-	places, err := c.places()
-	if err != nil {
+	if c.cfg.External && (c.cfg.Namespaces || c.cfg.Joined > 0) {
+		return errors.New("cluster: external servers are for replicas on loopback, and nobody joins them")
+	}
+	if err := c.findPlaces(); err != nil {
 		return err
 	}
-	var routes []string
-	for _, p := range places {
-		routes = append(routes, p.route)
-	}
-	// At this log level the replicas say who leads the log, and what went before a failure.
-	common := []string{"--log-level", "debug", "--cluster-name", "proof", "--routes", strings.Join(routes, ","), "--access-ttl", accessTTL}
+	common := []string{"--log-level", "debug", "--access-ttl", accessTTL} // replicas say who leads and what went before a failure
 	if c.cfg.Lease > 0 {
 		common = append(common, "--lease", c.cfg.Lease.String())
 	}
-	secret := filepath.Join(c.cfg.Dir, "secret")
-	if err := os.WriteFile(secret, []byte(rand.Text()), 0o600); err != nil {
+	shared, err := c.shared()
+	if err != nil {
 		return err
 	}
-	common = append(append(common, "--cluster-secret-file", secret), c.cfg.Arguments...)
-	for i, p := range places {
-		r := &Replica{
-			Name: fmt.Sprintf("r%d", i), URL: "http://" + p.http, Data: filepath.Join(c.cfg.Dir, fmt.Sprintf("r%d", i)),
-			lease: c.cfg.Lease, binary: c.cfg.Binary, enter: p.enter, env: append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.cfg.Dir}, c.cfg.Env...),
-		}
-		r.logFile = r.Data + ".log"
-		r.args = append([]string{
-			"serve", "--name", r.Name, "--data", r.Data, "--listen", p.http, "--cluster-listen", p.route,
-		}, common...)
+	for i, p := range c.places {
+		r := c.process(fmt.Sprintf("r%d", i), c.cfg.Binary, p.enter)
+		r.URL, r.lease = "http://"+p.http, c.cfg.Lease
+		r.args = slices.Concat([]string{"serve", "--name", r.Name, "--data", r.Data, "--listen", p.http}, common, shared, c.own(i, p), c.cfg.Arguments)
 		if err := os.MkdirAll(r.Data, 0o700); err != nil {
 			return err
 		}
@@ -145,30 +142,69 @@ func (c Config) Lacks() error {
 	return nil
 }
 
-// place is where a replica listens and how its namespace is entered.
-type place struct {
-	http, route string
-	enter       []string // command that runs another one there; nil: none needed
+// process returns a process that has not been started, with a directory and a log file of its name.
+func (c *Cluster) process(name, binary string, enter []string) *Replica {
+	data := filepath.Join(c.cfg.Dir, name)
+	return &Replica{Name: name, Data: data, logFile: data + ".log", binary: binary, enter: enter,
+		env: append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.cfg.Dir}, c.cfg.Env...)}
 }
 
-func (c *Cluster) places() ([]place, error) {
-	if c.cfg.Namespaces {
-		var err error
-		if c.net, err = newNetwork(c.cfg.Replicas); err != nil {
-			return nil, err
-		}
-		return c.net.places, nil
+// shared returns the arguments that say where the log is, and makes what they name.
+func (c *Cluster) shared() ([]string, error) {
+	if c.cfg.External {
+		return c.servers()
 	}
-	ports, err := freePorts(2 * c.cfg.Replicas)
-	if err != nil {
+	secret := filepath.Join(c.cfg.Dir, "secret")
+	if err := os.WriteFile(secret, []byte(rand.Text()), 0o600); err != nil {
 		return nil, err
 	}
-	var all []place
-	for i := range c.cfg.Replicas {
-		all = append(all, place{http: ports[2*i], route: ports[2*i+1]})
-	}
-	return all, nil
+	return []string{"--cluster-name", "proof", "--cluster-secret-file", secret}, nil
 }
+
+// own returns the arguments that place replica i among the others.
+func (c *Cluster) own(i int, p place) []string {
+	var routes, joins []string
+	for _, peer := range c.peers() {
+		routes, joins = append(routes, peer.route), append(joins, peer.join)
+	}
+	switch {
+	case c.cfg.External:
+		return nil
+	case i >= c.cfg.Replicas:
+		return []string{"--join", strings.Join(joins, ",")}
+	}
+	args := []string{"--cluster-listen", p.route, "--routes", strings.Join(routes, ","), "--replicas", fmt.Sprint(c.cfg.Replicas)}
+	if c.cfg.Joined > 0 {
+		args = append(args, "--join-listen", p.join)
+	}
+	return args
+}
+
+// place is where a replica listens and how its namespace is entered.
+type place struct {
+	http, route, join string
+	enter             []string // command that runs another one there; nil: none needed
+}
+
+func (c *Cluster) findPlaces() error {
+	n := c.cfg.Count()
+	if c.cfg.Namespaces {
+		var err error
+		if c.net, err = newNetwork(n); err == nil {
+			c.places = c.net.places
+		}
+		return err
+	}
+	const each = 3
+	ports, err := freePorts(each * n)
+	for i := 0; i < len(ports); i += each {
+		c.places = append(c.places, place{http: ports[i], route: ports[i+1], join: ports[i+2]})
+	}
+	return err
+}
+
+// peers returns the places of those that keep a copy of the log.
+func (c *Cluster) peers() []place { return c.places[:c.cfg.Replicas] }
 
 // freePorts returns n addresses on loopback where nobody listens now.
 func freePorts(n int) ([]string, error) {
@@ -184,8 +220,18 @@ func freePorts(n int) ([]string, error) {
 	return addrs, nil
 }
 
-// Start starts all replicas and waits until each is ready.
+// Start starts the servers, if there are any, and then all replicas, and waits until each is ready.
 func (c *Cluster) Start(ctx context.Context) error {
+	for _, s := range c.Servers {
+		if err := s.Start(); err != nil {
+			return err
+		}
+	}
+	for _, s := range c.Servers {
+		if err := s.WaitReady(ctx); err != nil {
+			return err
+		}
+	}
 	for _, r := range c.Replicas {
 		if err := r.Start(); err != nil {
 			return err
@@ -223,10 +269,15 @@ func (c *Cluster) AddUser(ctx context.Context, name, password string) error {
 	return c.Replicas[0].Run(ctx, "user", "add", name, "--data", c.Replicas[0].Data, "--password-file", file)
 }
 
-// Leader returns the number of the replica that began last to lead the log, -1 when none ever did.
+// Leader returns the number of the replica that began last to lead the log, with External that of the server; -1 when none
+// ever did.
 func (c *Cluster) Leader() int {
 	leader, since := -1, time.Time{}
-	for i, r := range c.Replicas {
+	all := c.Replicas
+	if c.cfg.External {
+		all = c.Servers
+	}
+	for i, r := range all {
 		if at := r.led(); at.After(since) {
 			leader, since = i, at
 		}
@@ -245,6 +296,12 @@ func (c *Cluster) Elections() int {
 	return n
 }
 
+// Attached returns the number of the replica to which replica i, which joined, attached last; -1 when it never did.
+func (c *Cluster) Attached(i int) int {
+	addr := c.Replicas[i].attachedTo()
+	return slices.IndexFunc(c.peers(), func(p place) bool { return p.join == addr })
+}
+
 // Link makes what one replica sends another follow a rule. Clients reach both as before. Only with Namespaces.
 func (c *Cluster) Link(from, to int, r wire.Rule) { c.net.routes.Set(from, to, r) }
 
@@ -261,7 +318,7 @@ func (c *Cluster) Links(i int, to, from wire.Rule) {
 // Close ends all processes and removes namespaces and mounts. Data and logs stay.
 func (c *Cluster) Close() error {
 	var errs []error
-	for _, r := range c.Replicas {
+	for _, r := range slices.Concat(c.Replicas, c.Servers) {
 		errs = append(errs, r.close())
 	}
 	if c.net != nil {

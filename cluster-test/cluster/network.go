@@ -100,6 +100,7 @@ func (n *network) join(i int) error {
 	n.places = append(n.places, place{
 		http:  fmt.Sprintf("%s%d:8080", clientNet, firstReplica+i),
 		route: fmt.Sprintf("%s%d:6222", routeNet, firstReplica+i),
+		join:  fmt.Sprintf("%s%d:7422", routeNet, firstReplica+i),
 		enter: enter,
 	})
 	return nil

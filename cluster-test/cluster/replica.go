@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,7 +21,7 @@ import (
 	"github.com/knell-auth/knell/cluster-test/disk"
 )
 
-// Replica is one process, or the place where one ran. Its methods are safe for concurrent use.
+// Replica is one process of Knell, or of nats-server, or the place where one ran. Its methods are safe for concurrent use.
 type Replica struct {
 	Name string
 	URL  string
@@ -34,6 +35,7 @@ type Replica struct {
 	logFile string
 	mounted bool
 	lease   time.Duration // length of a lease; 0: not known
+	probe   string        // path that answers 200 when a nats-server is ready; "": this is a replica
 
 	mu  sync.Mutex // guards all below
 	cmd *exec.Cmd  // nil when never started
@@ -168,12 +170,15 @@ func (r *Replica) WaitReady(ctx context.Context) error {
 
 // Ready reports whether the replica says that it serves.
 func (r *Replica) Ready(ctx context.Context) bool {
-	status, _ := r.get(ctx, "/readyz")
+	status, _ := r.get(ctx, cmp.Or(r.probe, "/readyz"))
 	return status == http.StatusOK
 }
 
 // renewed reports whether most of the replica's lease lies ahead. Leases are renewed eight times in their length.
 func (r *Replica) renewed(ctx context.Context) bool {
+	if r.probe != "" {
+		return true
+	}
 	var s struct {
 		LeaseMS int64 `json:"lease_ms"`
 	}
@@ -181,21 +186,42 @@ func (r *Replica) renewed(ctx context.Context) bool {
 	return status == http.StatusOK && json.Unmarshal(body, &s) == nil && s.LeaseMS >= (r.lease*3/4).Milliseconds()
 }
 
-// leaderLine is what the server of a replica says when it begins to lead the log, at the log level "debug".
-var leaderLine = regexp.MustCompile(`(?m)^time=(\S+) .*new stream leader for '`)
+// What a server says when it begins to lead the log: inside of a replica, at the log level "debug", and alone.
+var (
+	leaderLine     = regexp.MustCompile(`(?m)^time=(\S+) .*new stream leader for '`)
+	leaderLineNATS = regexp.MustCompile(`(?m)^\[\d+\] (\S+ \S+) \[INF\] .*new stream leader for '`)
+)
+
+// natsTime is how nats-server writes the time.
+const natsTime = "2006/01/02 15:04:05.000000"
 
 // led returns when the replica last began to lead the log, by its own log; zero when it never did.
 func (r *Replica) led() time.Time {
+	line, layout := leaderLine, time.RFC3339Nano
+	if r.probe != "" {
+		line, layout = leaderLineNATS, natsTime
+	}
+	at, _ := time.Parse(layout, r.lastMatch(line)) // zero when it is no time
+	return at
+}
+
+// attachLine is what the server of a replica that joined says when it has attached to a peer.
+var attachLine = regexp.MustCompile(`(?m)^time=\S+ .* (\S+) - lid:\d+ - Leafnode connection created`)
+
+// attachedTo returns the address that the replica attached to last, by its own log; "" when it never did.
+func (r *Replica) attachedTo() string { return strings.TrimPrefix(r.lastMatch(attachLine), `"`) }
+
+// lastMatch returns the first group of the last match in the replica's log, "" when there is none.
+func (r *Replica) lastMatch(line *regexp.Regexp) string {
 	data, err := os.ReadFile(r.logFile)
 	if err != nil {
-		return time.Time{}
+		return ""
 	}
-	lines := leaderLine.FindAllSubmatch(data, -1)
+	lines := line.FindAllSubmatch(data, -1)
 	if len(lines) == 0 {
-		return time.Time{}
+		return ""
 	}
-	at, _ := time.Parse(time.RFC3339Nano, string(lines[len(lines)-1][1])) // zero when it is no time
-	return at
+	return string(lines[len(lines)-1][1])
 }
 
 // askTimeout ends a question to a replica that may be paused.

@@ -25,6 +25,7 @@ func All() []Scenario {
 		power(),
 		network(),
 		combined(),
+		topologies(),
 	)
 }
 

@@ -193,7 +193,7 @@ func conduct(ctx context.Context, s Scenario, set Settings, dir string, rec *his
 	rng := rand.New(rand.NewPCG(set.Seed, 0))
 	x := &experiment{
 		Injector: &fault.Injector{Cluster: c, Recorder: rec, Rand: rng, Logf: set.Logf},
-		lease:    set.Lease, long: set.Long, rng: rng, rec: rec,
+		lease:    cfg.Lease, long: set.Long, rng: rng, rec: rec,
 	}
 	err = errors.Join(x.wait(ctx, breath), s.run(ctx, x))
 	if err != nil || ctx.Err() != nil {
@@ -229,7 +229,7 @@ func (s Scenario) enough(c check.Coverage, replicas int) error {
 	if c.FaultProbes < s.FaultProbes {
 		return fmt.Errorf("proves nothing: %d verifications of ended sessions reached a disturbed replica, want %d", c.FaultProbes, s.FaultProbes)
 	}
-	for r := range int8(replicas) {
+	for r := range int8(s.replicas()) {
 		if c.Probes[r] < leastProbes {
 			return fmt.Errorf("proves nothing: replica %d answered %d verifications of ended sessions, want %d", r, c.Probes[r], leastProbes)
 		}

@@ -59,7 +59,7 @@ type issuerFlags struct {
 // ownFlags say what cluster to start, and what happens to it.
 type ownFlags struct {
 	Replicas   int           `placeholder:"N" help:"Replicas: 3 or 5. Default: 3."`
-	Lease      time.Duration `placeholder:"TIME" help:"Their lease. Default: 4s."`
+	Lease      time.Duration `placeholder:"TIME" help:"Their lease. Default: 5s."`
 	Dir        string        `type:"path" placeholder:"DIR" help:"Where a directory for data and logs is made. Default: the system's for temporary files."`
 	Keep       bool          `help:"Leave data and logs there."`
 	Faults     []string      `name:"fault" sep:"none" placeholder:"FAULT" help:"kind@begin:replica:duration, such as pause@10s:r1:3s. Kinds: pause, kill, cut. Replicas: r0, r1, ..., leader, any."`
@@ -291,9 +291,6 @@ func (f *ownFlags) replicas() int {
 	}
 	return f.Replicas
 }
-
-// defaultLease is that of serve.
-const defaultLease = 4 * time.Second
 
 func (f *ownFlags) lease() time.Duration {
 	if f.Lease == 0 {

@@ -64,7 +64,7 @@ func refuseDevData(dir string) error {
 // explain adds to an error of a replica which flags it is about.
 func explain(err error) error {
 	if errors.Is(err, events.ErrStreamConfig) {
-		return fmt.Errorf("%w; --log-max-bytes and --replicas must be what they were when the log was created", err)
+		return fmt.Errorf("%w; --replicas (with --nats-url: --log-copies) must be what it was when the log was created", err)
 	}
 	return err
 }

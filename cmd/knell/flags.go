@@ -82,6 +82,12 @@ func (s *size) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q is not a size such as 8GiB", text)
 }
 
+// is reports whether s is what text says.
+func (s size) is(text string) bool {
+	var other size
+	return other.UnmarshalText([]byte(text)) == nil && s == other
+}
+
 // firstError returns the first error of checks as a usageError, nil when all hold.
 func firstError(checks ...error) error {
 	for _, err := range checks {

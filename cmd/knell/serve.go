@@ -19,9 +19,10 @@ type serveCmd struct {
 	Listen address       `env:"KNELL_LISTEN" default:"${listen}" help:"Where HTTP is served."`
 	Drain  time.Duration `env:"KNELL_DRAIN" default:"1s" help:"At a stop, how long /readyz is red before connections are refused."`
 
-	Tokens  tokenFlags   `embed:"" group:"Tokens and sessions:"`
-	Cluster clusterFlags `embed:"" group:"Log and cluster:"`
-	Output  outputFlags  `embed:"" group:"Output:"`
+	Tokens   tokenFlags    `embed:"" group:"Tokens and sessions:"`
+	Cluster  clusterFlags  `embed:"" group:"Log and cluster:"`
+	External externalFlags `embed:"" group:"NATS servers elsewhere:"`
+	Output   outputFlags   `embed:"" group:"Output:"`
 }
 
 // tokenFlags are the settings of tokens, sessions and requests.
@@ -41,15 +42,17 @@ type clusterFlags struct {
 	ClusterName       string        `env:"KNELL_CLUSTER_NAME" default:"knell" help:"Name of the cluster."`
 	ClusterListen     address       `env:"KNELL_CLUSTER_LISTEN" placeholder:"ADDR" help:"Where the other replicas' servers connect; makes this replica part of a cluster."`
 	Routes            []address     `env:"KNELL_ROUTES" placeholder:"ADDR" help:"Cluster addresses of all replicas, this one included."`
+	JoinListen        address       `env:"KNELL_JOIN_LISTEN" placeholder:"ADDR" help:"Where replicas without a copy of the log join. Default: nowhere."`
+	Join              []address     `env:"KNELL_JOIN" placeholder:"ADDR" help:"Join the cluster whose replicas have these --join-listen addresses, without a copy of the log."`
 	ClusterSecretFile string        `env:"KNELL_CLUSTER_SECRET_FILE" placeholder:"FILE" help:"File with what the replicas must know to connect to each other, 16 characters or more."`
 	RouteCert         string        `env:"KNELL_ROUTE_CERT" placeholder:"FILE" help:"Certificate for connections between replicas; required unless all are on loopback."`
 	RouteKey          string        `env:"KNELL_ROUTE_KEY" placeholder:"FILE" help:"Its key."`
 	RouteCA           string        `name:"route-ca" env:"KNELL_ROUTE_CA" placeholder:"FILE" help:"The only authority that the replicas' certificates may come from."`
 	Replicas          int           `env:"KNELL_REPLICAS" default:"0" help:"Copies of the log: 1, 3 or 5. Default: 1 when standalone, 3 in a cluster."`
 	NatsListen        address       `env:"KNELL_NATS_LISTEN" placeholder:"ADDR" help:"Where NATS clients connect. Default: nowhere."`
-	NatsCert          string        `env:"KNELL_NATS_CERT" placeholder:"FILE" help:"Certificate for NATS clients; required unless --nats-listen is on loopback."`
+	NatsCert          string        `env:"KNELL_NATS_CERT" placeholder:"FILE" help:"Certificate for NATS clients; required unless --nats-listen is on loopback. With --nats-url: this replica's own."`
 	NatsKey           string        `env:"KNELL_NATS_KEY" placeholder:"FILE" help:"Its key."`
-	Lease             time.Duration `env:"KNELL_LEASE" default:"5s" help:"How long a replica that is cut off goes on to answer, and a logout waits for it at most."`
+	Lease             time.Duration `env:"KNELL_LEASE" default:"0s" placeholder:"DURATION" help:"How long a replica that is cut off goes on to answer, and a logout waits for it at most; the same on all replicas. Default: 5s, with --nats-url 15s."`
 	LogMaxBytes       size          `env:"KNELL_LOG_MAX_BYTES" default:"${logMaxBytes}" help:"Limit of the log; a greater one at a later start raises it."`
 	FixedTimers       bool          `env:"KNELL_FIXED_TIMERS" help:"Leave nats-server's own election timers (4 to 9 s); needs --lease 12s or more."`
 }
@@ -80,6 +83,7 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	cfg.Logger = c.Output.logger(t)
+	c.External.warn(cfg.Logger)
 	if cfg.Listener, err = c.open(); err != nil {
 		return err
 	}
@@ -112,10 +116,17 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 // open checks what the operating system has to say about the settings, and opens the listener of HTTP. Nothing is started
 // before all of it is known to work.
 func (c *serveCmd) open() (net.Listener, error) {
-	if err := usable(c.Data, c.Cluster.LogMaxBytes); err != nil {
+	var log size // that is kept here
+	if m := c.mode(); m == standalone || m == clustered {
+		log = c.Cluster.LogMaxBytes
+	}
+	if err := usable(c.Data, log); err != nil {
 		return nil, err
 	}
 	if err := free("cluster-listen", c.Cluster.ClusterListen); err != nil {
+		return nil, err
+	}
+	if err := free("join-listen", c.Cluster.JoinListen); err != nil {
 		return nil, err
 	}
 	if err := free("nats-listen", c.Cluster.NatsListen); err != nil {

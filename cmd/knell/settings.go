@@ -39,16 +39,16 @@ const minSecret = 16
 
 var namePattern = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
 
-// clustered reports whether the settings describe a member of a cluster.
-func (c *serveCmd) clustered() bool { return c.Cluster.ClusterListen != "" }
-
 // config checks the settings without touching anything but the files they name, and returns what they ask for. All its
 // errors are usageErrors.
 func (c *serveCmd) config() (replica.Config, error) {
-	if c.Name == "" && !c.clustered() {
+	m := c.mode()
+	if c.Name == "" && m == standalone {
 		c.Name = standaloneName
 	}
-	if err := firstError(append(c.checkNames(), append(c.Tokens.check(), c.Cluster.check(c.clustered())...)...)...); err != nil {
+	checks := append(append(c.checkNames(), c.Tokens.check()...), c.checkMode())
+	checks = append(append(append(checks, c.Cluster.check(m)...), c.External.check(&c.Cluster)...), c.checkLease())
+	if err := firstError(checks...); err != nil {
 		return replica.Config{}, err
 	}
 	if err := refuseDevData(c.Data); err != nil {
@@ -64,24 +64,30 @@ func (c *serveCmd) config() (replica.Config, error) {
 			ClientListen: string(c.Cluster.NatsListen), ClientCertFile: c.Cluster.NatsCert, ClientKeyFile: c.Cluster.NatsKey,
 			FixedTimers: c.Cluster.FixedTimers, NoSync: broken&fence.NoSync != 0,
 		},
-		Copies:      c.Cluster.copies(c.clustered()),
+		Copies:      c.Cluster.copies(m),
 		LogMaxBytes: int64(c.Cluster.LogMaxBytes),
 		Node:        c.Tokens.node(),
-		HTTP:        httpapi.Config{},
+		HTTP:        httpapi.Config{Sync: c.External.sync()},
 	}
-	cfg.Node.Lease, cfg.Node.Version, cfg.Node.Break = c.Cluster.Lease, version(), broken
+	cfg.Node.Lease, cfg.Node.Version, cfg.Node.Break = c.lease(), version(), broken
 	for _, n := range c.Tokens.TrustedProxies {
 		cfg.HTTP.TrustedProxies = append(cfg.HTTP.TrustedProxies, netip.Prefix(n))
 	}
-	if c.clustered() {
+	switch m {
+	case clustered:
 		cfg.NATS.Cluster, err = c.Cluster.cluster()
+	case joined:
+		cfg.NATS.Join, err = c.Cluster.join(cfg.Node.Lease)
+	case external:
+		cfg.Copies = c.External.copies()
+		cfg.External, err = c.External.config(&c.Cluster)
 	}
 	return cfg, err
 }
 
 func (c *serveCmd) checkNames() []error {
 	return []error{
-		unless(c.Name != "", "--name is required in a cluster: a stable name that no other replica has"),
+		unless(c.Name != "", "--name is required unless the replica is alone: a stable name that no other replica has"),
 		unless(namePattern.MatchString(c.Name), "--name %q: want 1 to 32 of a-z, 0-9 and '-'", c.Name),
 		unless(c.Drain >= 0 && c.Drain <= time.Minute, "--drain %v: want 0 to 1m", c.Drain),
 	}
@@ -113,45 +119,30 @@ func (f *tokenFlags) node() node.Config {
 	return cfg
 }
 
-func (f *clusterFlags) check(clustered bool) []error {
-	least, why := minLeaseAlone, "beats take time to be written"
-	if clustered {
-		least, why = minLease, "replicas have to go on answering while a new leader of the log is elected"
-	}
-	if clustered && f.FixedTimers {
-		least = minLeaseFixed
-	}
-	only := func(flag, value string) error {
-		return unless(clustered || value == "", "--%s is for clusters: it needs --cluster-listen", flag)
-	}
+func (f *clusterFlags) check(m mode) []error {
 	return []error{
 		unless(namePattern.MatchString(f.ClusterName), "--cluster-name %q: want 1 to 32 of a-z, 0-9 and '-'", f.ClusterName),
-		only("routes", strings.Join(toStrings(f.Routes), ",")),
-		only("cluster-secret-file", f.ClusterSecretFile),
-		only("route-cert", f.RouteCert), only("route-key", f.RouteKey), only("route-ca", f.RouteCA),
-		f.checkRoutes(clustered),
+		f.checkRoutes(m),
 		f.checkTLS(),
 		unless(slices.Contains([]int{0, 1, 3, 5}, f.Replicas), "--replicas %d: want 1, 3 or 5", f.Replicas),
-		unless(!clustered || f.Replicas != 1, "--replicas 1: a cluster keeps at least 3 copies"),
-		unless(clustered || f.Replicas <= 1, "--replicas %d needs a cluster: --cluster-listen and --routes", f.Replicas),
-		unless(!clustered || f.Replicas <= len(f.Routes), "--replicas %d: --routes names only %d replicas", f.Replicas, len(f.Routes)),
-		unless(f.Lease <= maxLease, "--lease %v: want at most %v, or a logout would be given up before a lost replica's lease ends", f.Lease, maxLease),
-		unless(f.Lease >= least, "--lease %v is too short: want at least %v, because %s", f.Lease, least, why),
+		unless(m != clustered || f.Replicas != 1, "--replicas 1: a cluster keeps at least 3 copies"),
+		unless(m == clustered || f.Replicas <= 1, "--replicas %d needs a cluster: --cluster-listen and --routes", f.Replicas),
+		unless(m != clustered || f.Replicas <= len(f.Routes), "--replicas %d: --routes names only %d replicas", f.Replicas, len(f.Routes)),
 		unless(f.LogMaxBytes >= minLog, "--log-max-bytes %d: want at least 64MiB", f.LogMaxBytes),
 	}
 }
 
 // checkRoutes checks the addresses between replicas.
-func (f *clusterFlags) checkRoutes(clustered bool) error {
-	if !clustered {
+func (f *clusterFlags) checkRoutes(m mode) error {
+	if m != clustered && m != joined {
 		return nil
 	}
-	if len(f.Routes) < 3 {
+	if m == clustered && len(f.Routes) < 3 {
 		return errors.New("--routes: name the cluster addresses of all replicas, this one included, at least three: host:port,host:port,host:port")
 	}
 	tls := f.RouteCert != "" && f.RouteKey != "" && f.RouteCA != ""
-	for _, a := range append([]address{f.ClusterListen}, f.Routes...) {
-		if !a.loopback() && !tls {
+	for _, a := range slices.Concat([]address{f.ClusterListen, f.JoinListen}, f.Routes, f.Join) {
+		if a != "" && !a.loopback() && !tls {
 			return fmt.Errorf("%s is not on loopback: connections between replicas need --route-cert, --route-key and --route-ca", a)
 		}
 	}
@@ -186,11 +177,11 @@ func (f *clusterFlags) checkTLS() error {
 }
 
 // copies returns how many copies of the log there are.
-func (f *clusterFlags) copies(clustered bool) int {
+func (f *clusterFlags) copies(m mode) int {
 	switch {
 	case f.Replicas != 0:
 		return f.Replicas
-	case clustered:
+	case m == clustered:
 		return 3
 	}
 	return 1
@@ -198,22 +189,37 @@ func (f *clusterFlags) copies(clustered bool) int {
 
 // cluster returns the cluster's settings with the secret read from its file.
 func (f *clusterFlags) cluster() (*natsd.Cluster, error) {
-	c := &natsd.Cluster{
-		Name: f.ClusterName, Listen: string(f.ClusterListen), Routes: toStrings(f.Routes),
-		CertFile: f.RouteCert, KeyFile: f.RouteKey, CAFile: f.RouteCA,
-	}
+	secret, err := f.secret()
+	return &natsd.Cluster{
+		Name: f.ClusterName, Listen: string(f.ClusterListen), Routes: toStrings(f.Routes), JoinListen: string(f.JoinListen),
+		Secret: secret, CertFile: f.RouteCert, KeyFile: f.RouteKey, CAFile: f.RouteCA,
+	}, err
+}
+
+// join returns the settings of a replica that joins. A peer that has been silent for half a lease is left while there is
+// time to get the next lease from another one.
+func (f *clusterFlags) join(lease time.Duration) (*natsd.Join, error) {
+	secret, err := f.secret()
+	return &natsd.Join{
+		Name: f.ClusterName, Servers: toStrings(f.Join), Silence: lease / 2,
+		Secret: secret, CertFile: f.RouteCert, KeyFile: f.RouteKey, CAFile: f.RouteCA,
+	}, err
+}
+
+// secret returns what the secret's file holds, "" without one.
+func (f *clusterFlags) secret() (string, error) {
 	if f.ClusterSecretFile == "" {
-		return c, nil
+		return "", nil
 	}
-	secret, err := os.ReadFile(f.ClusterSecretFile)
+	data, err := os.ReadFile(f.ClusterSecretFile)
 	if err != nil {
-		return nil, usagef("--cluster-secret-file: %w", err)
+		return "", usagef("--cluster-secret-file: %w", err)
 	}
-	c.Secret = strings.TrimSpace(string(secret))
-	if len(c.Secret) < minSecret {
-		return nil, usagef("--cluster-secret-file %s: want at least %d characters", f.ClusterSecretFile, minSecret)
+	secret := strings.TrimSpace(string(data))
+	if len(secret) < minSecret {
+		return "", usagef("--cluster-secret-file %s: want at least %d characters", f.ClusterSecretFile, minSecret)
 	}
-	return c, nil
+	return secret, nil
 }
 
 // toStrings returns the addresses as strings.

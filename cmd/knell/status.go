@@ -29,6 +29,7 @@ type replicaStatus struct {
 	Digest      string `json:"digest"`
 	Ready       bool   `json:"ready"`
 	LeaseMS     int64  `json:"lease_ms"`
+	Sync        string `json:"sync"`
 	Fenced      string `json:"fenced"`
 	Users       *int   `json:"users"`
 	Sessions    int    `json:"sessions"`
@@ -96,6 +97,9 @@ func (s *replicaStatus) print(t *terminal) error {
 	fmt.Fprintf(w, "replica\t%s\nready\t%s\n", s.Node, ready)
 	if s.Fenced != "" {
 		fmt.Fprintf(w, "fenced\t%s\n", s.Fenced)
+	}
+	if s.Sync != "" && s.Sync != syncAlways {
+		fmt.Fprintf(w, "sync\t%s\n", s.Sync)
 	}
 	fmt.Fprintf(w, "applied\t%d\ndigest\t%s\nepoch\t%s\nincarnation\t%s\n", s.Applied, s.Digest, s.Epoch, s.Incarnation)
 	if s.Users != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -88,6 +89,18 @@ func (l *lines) await(t testing.TB, texts ...string) {
 		case <-more:
 		case <-ctx.Done():
 			t.Fatalf("no line with %q in:\n%s", texts, strings.Join(all, ""))
+		}
+	}
+}
+
+// never fails the test when a line matches.
+func (l *lines) never(t testing.TB, what *regexp.Regexp) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.all {
+		if what.MatchString(line) {
+			t.Errorf("in the log: %s", line)
 		}
 	}
 }

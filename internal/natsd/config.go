@@ -24,7 +24,8 @@ type Config struct {
 	ClientCertFile, ClientKeyFile string // certificate for ClientListen; "": plain TCP
 	Users                         []User // who may connect beside this process; nil: nobody
 
-	Cluster *Cluster // nil: standalone
+	Cluster *Cluster // nil: standalone, unless Join is set
+	Join    *Join    // attach to a cluster without a copy of the log; not together with Cluster or ClientListen
 
 	// MaxStore is the number of bytes that JetStream may use. 0: 16 GiB, or three quarters of what the file system has
 	// for it if that is less. Give all servers of a cluster the same.
@@ -58,6 +59,10 @@ type Cluster struct {
 	// Routes are the host:port of every server of the cluster, this one included: at least three. JetStream takes their
 	// number for the size of a new cluster. With TLS, they are also the only names that a peer's certificate may have.
 	Routes []string
+
+	// JoinListen is the host:port for servers that join without a copy of the log (see Join). "": none can join
+	// here.
+	JoinListen string
 
 	// Secret is what a server that dials must know, 16 characters or more. "": none, for tests and for mutual TLS. Without
 	// TLS it is sent in the clear, and only the server that is dialed checks it: whoever takes a route's port while its
@@ -116,7 +121,12 @@ func (c *Config) validate() error {
 	if (c.ClientCertFile == "") != (c.ClientKeyFile == "") {
 		return fmt.Errorf("natsd: the client listener needs both a certificate and its key")
 	}
-	if c.Cluster != nil {
+	switch {
+	case c.Join != nil && (c.Cluster != nil || c.ClientListen != ""):
+		return fmt.Errorf("natsd: a server that joins is no member of the cluster and takes no clients")
+	case c.Join != nil:
+		return c.Join.validate()
+	case c.Cluster != nil:
 		return c.Cluster.validate()
 	}
 	return nil
@@ -130,19 +140,29 @@ func (c *Cluster) validate() error {
 		return fmt.Errorf("natsd: %d routes given: name every server of the cluster, this one included, at least %d",
 			len(c.Routes), minServers)
 	}
-	if c.Secret != "" && len(c.Secret) < minSecret {
+	known := c.Routes
+	if c.JoinListen != "" {
+		known = append([]string{c.JoinListen}, known...)
+	}
+	return validateLinks(c.Secret, c.CertFile, c.KeyFile, c.CAFile, append([]string{c.Listen}, known...), 1)
+}
+
+// validateLinks checks what links between servers have in common: that what leaves the machine is encrypted, and the
+// addresses, of which all but the first few must have a port.
+func validateLinks(secret, cert, key, ca string, addrs []string, portless int) error {
+	if secret != "" && len(secret) < minSecret {
 		return fmt.Errorf("natsd: the cluster secret has fewer than %d characters", minSecret)
 	}
-	some, all := c.CertFile != "" || c.KeyFile != "" || c.CAFile != "", c.CertFile != "" && c.KeyFile != "" && c.CAFile != ""
+	some, all := cert != "" || key != "" || ca != "", cert != "" && key != "" && ca != ""
 	if some && !all {
 		return fmt.Errorf("natsd: TLS between servers needs a certificate, its key and the CA")
 	}
-	for i, a := range append([]string{c.Listen}, c.Routes...) {
+	for i, a := range addrs {
 		host, port, err := splitAddr(a)
 		if err != nil {
 			return fmt.Errorf("natsd: route address: %w", err)
 		}
-		if i > 0 && port == 0 {
+		if i >= portless && port == 0 {
 			return fmt.Errorf("natsd: route address %s: port 0", a)
 		}
 		if !isLoopback(host) && !all {
@@ -152,12 +172,12 @@ func (c *Cluster) validate() error {
 	return nil
 }
 
-// clusterListen returns the address for routes, "" when standalone.
-func (c *Config) clusterListen() string {
+// listens returns the addresses to listen on; "" is none.
+func (c *Config) listens() []string {
 	if c.Cluster == nil {
-		return ""
+		return []string{c.ClientListen}
 	}
-	return c.Cluster.Listen
+	return []string{c.ClientListen, c.Cluster.Listen, c.Cluster.JoinListen}
 }
 
 // splitAddr splits host:port. The host must be there.
@@ -189,6 +209,9 @@ const maxMemory = 64 << 20
 
 // options returns the options of the server that cfg asks for.
 func options(cfg Config, users users) (*server.Options, error) {
+	if cfg.Join != nil {
+		return joinOptions(cfg, users)
+	}
 	o := &server.Options{}
 	if err := o.ProcessConfigString(accounts); err != nil {
 		return nil, fmt.Errorf("natsd: accounts: %w", err)
@@ -217,7 +240,11 @@ func options(cfg Config, users users) (*server.Options, error) {
 	}
 	// Clients hear of other servers only from those that take clients.
 	o.Cluster.NoAdvertise = cfg.ClientListen == ""
-	return o, setCluster(o, cfg.Cluster)
+	o.JetStreamDomain = Domain
+	if err := setCluster(o, cfg.Cluster); err != nil {
+		return nil, err
+	}
+	return o, setJoinListener(o, cfg.Cluster)
 }
 
 // setClientListener fills in where clients connect.
@@ -279,7 +306,7 @@ func serverPort(port int) int {
 	return port
 }
 
-// redactions returns the texts that must not be logged.
+// redactions returns the texts that must not be logged. The secret of a server that joins is never sent or printed.
 func (c *Config) redactions() []string {
 	if c.Cluster == nil || c.Cluster.Secret == "" {
 		return nil

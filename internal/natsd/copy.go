@@ -25,7 +25,7 @@ const (
 func (s *Server) CheckCopy(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, copyPatience)
 	defer cancel()
-	if !s.holdsCopy(ctx) {
+	if !s.srv.JetStreamEnabled() || !s.holdsCopy(ctx) {
 		return nil
 	}
 	for {

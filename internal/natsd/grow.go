@@ -14,8 +14,11 @@ const askStreamUpdate = "$JS.API.STREAM.UPDATE." + StreamName
 const growWait = 2 * time.Second
 
 // GrowLog raises the limit of the stream to maxBytes, and changes nothing else of it. It does nothing when the limit is that
-// high already. It is the way out of a full log: nothing is removed from it.
+// high already, or when this server keeps no copy. It is the way out of a full log: nothing is removed from it.
 func (s *Server) GrowLog(ctx context.Context, maxBytes int64) error {
+	if !s.srv.JetStreamEnabled() {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, growWait)
 	defer cancel()
 	nc, err := s.connect(ctx, s.users.keeper, adminInbox(s.name))

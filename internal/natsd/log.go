@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"regexp"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -19,11 +21,15 @@ type serverLog struct {
 	redact     []string
 	fatal      chan error // holds the first fatal error; nats-server itself goes on after one
 	diskFailed func(reason string)
-	ending     atomic.Bool // the server shuts down: what fails now was not acknowledged
+	ending     atomic.Bool  // the server shuts down: what fails now was not acknowledged
+	hideKeys   bool         // keys are derived from secrets
+	joins      bool         // to peers
+	refused    atomic.Int64 // when it was last said that they refuse, in Unix nanoseconds
 }
 
 func newServerLog(cfg Config) *serverLog {
-	l := &serverLog{log: cfg.logger().With("server", cfg.Name), redact: cfg.redactions(), fatal: make(chan error, 1)}
+	l := &serverLog{log: cfg.logger().With("server", cfg.Name), redact: cfg.redactions(), fatal: make(chan error, 1), joins: cfg.Join != nil}
+	l.hideKeys = l.joins || cfg.Cluster != nil && cfg.Cluster.JoinListen != ""
 	l.diskFailed = cfg.DiskFailed
 	if l.diskFailed == nil {
 		l.diskFailed = func(reason string) {
@@ -34,13 +40,34 @@ func newServerLog(cfg Config) *serverLog {
 	return l
 }
 
+// userKey matches the public NKey of a user. That of servers that join would let whoever reads the log try secrets out.
+var userKey = regexp.MustCompile(`\bU[A-Z2-7]{55}\b`)
+
 // writeError is part of the text with which nats-server says, before it does anything else about it, that a write failed.
 const writeError = "ritical write error"
+
+// refusedByPeer is part of the text with which nats-server says, at each of ten attempts a second, that a peer does not
+// know the key.
+const refusedByPeer = "Authorization Violation"
+
+// refusalEvery is how often that is passed on.
+const refusalEvery = 10 * time.Second
+
+// sayRefused says that a peer does not know the key, unless it was said a moment ago.
+func (l *serverLog) sayRefused() {
+	last, now := l.refused.Load(), time.Now().UnixNano()
+	if now-last >= int64(refusalEvery) && l.refused.CompareAndSwap(last, now) {
+		l.log.Error("the peers refuse this replica: its cluster secret or its cluster name is not theirs")
+	}
+}
 
 func (l *serverLog) text(format string, v []any) string {
 	msg := fmt.Sprintf(format, v...)
 	for _, s := range l.redact {
 		msg = strings.ReplaceAll(msg, s, "[redacted]")
+	}
+	if l.hideKeys {
+		msg = userKey.ReplaceAllLiteralString(msg, "[key]")
 	}
 	return msg
 }
@@ -60,6 +87,10 @@ func (l *serverLog) Warnf(format string, v ...any) { l.write(slog.LevelWarn, for
 // Errorf implements server.Logger. There is no other sign of a failed write that comes before the server acts on it: see
 // Config.DiskFailed.
 func (l *serverLog) Errorf(format string, v ...any) {
+	if l.joins && strings.Contains(l.text(format, v), refusedByPeer) {
+		l.sayRefused()
+		return
+	}
 	l.write(slog.LevelError, format, v)
 	if strings.Contains(format, writeError) && !l.ending.Load() {
 		l.diskFailed(l.text(format, v))

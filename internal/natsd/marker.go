@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -20,6 +21,8 @@ const markerFormat = 1
 const (
 	modeStandalone = "standalone"
 	modeCluster    = "cluster"
+	modeJoined     = "joined"   // keys and checkpoint only; the log is the cluster's
+	modeExternal   = "external" // keys and checkpoint only; the log is on servers that somebody else runs
 )
 
 // marker is written before JetStream first runs and never again. A clustered server deletes streams that its cluster does
@@ -37,14 +40,23 @@ var ErrMode = errors.New("data directory belongs to another server")
 
 // checkMarker returns nil when cfg may use its directory. An empty one is claimed.
 func checkMarker(cfg Config, now time.Time) error {
-	want := marker{Format: markerFormat, Mode: modeStandalone, Server: cfg.Name, Created: now.UTC().Truncate(time.Second)}
-	if cfg.Cluster != nil {
+	want := marker{Mode: modeStandalone, Server: cfg.Name}
+	switch {
+	case cfg.Cluster != nil:
 		want.Mode, want.Cluster = modeCluster, cfg.Cluster.Name
+	case cfg.Join != nil:
+		want.Mode, want.Cluster = modeJoined, cfg.Join.Name
 	}
-	path := filepath.Join(cfg.Dir, markerFile)
+	return checkDir(cfg.Dir, want, now)
+}
+
+// checkDir returns nil when the directory is what want says. An empty one is claimed.
+func checkDir(dir string, want marker, now time.Time) error {
+	want.Format, want.Created = markerFormat, now.UTC().Truncate(time.Second)
+	path := filepath.Join(dir, markerFile)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return claim(cfg.Dir, want)
+		return claim(dir, want)
 	}
 	if err != nil {
 		return fmt.Errorf("natsd: %w", err)
@@ -55,7 +67,7 @@ func checkMarker(cfg Config, now time.Time) error {
 			"or start with another --data directory", path, err)
 	}
 	if err := have.differs(want); err != nil {
-		return fmt.Errorf("natsd: %w: %s: %w", ErrMode, cfg.Dir, err)
+		return fmt.Errorf("natsd: %w: %s: %w", ErrMode, dir, err)
 	}
 	return nil
 }
@@ -95,11 +107,27 @@ func parseMarker(data []byte) (marker, error) {
 		return marker{}, fmt.Errorf("format %d is newer than this program", m.Format)
 	case m.Format != markerFormat || d.More():
 		return marker{}, errors.New("not a marker")
-	case m.Mode != modeStandalone && m.Mode != modeCluster, !namePattern.MatchString(m.Server),
-		(m.Mode == modeCluster) != namePattern.MatchString(m.Cluster):
+	case !slices.Contains([]string{modeStandalone, modeCluster, modeJoined, modeExternal}, m.Mode),
+		!namePattern.MatchString(m.Server), m.inCluster() != namePattern.MatchString(m.Cluster):
 		return marker{}, errors.New("not a marker: mode, cluster or server is missing or wrong")
 	}
 	return m, nil
+}
+
+// inCluster reports whether the marker names a cluster.
+func (m marker) inCluster() bool { return m.Mode == modeCluster || m.Mode == modeJoined }
+
+// howToStart says with which flags a directory of this marker is opened.
+func (m marker) howToStart() string {
+	switch m.Mode {
+	case modeCluster:
+		return "start with --cluster-listen, --routes and --cluster-name " + m.Cluster
+	case modeJoined:
+		return "start with --join and --cluster-name " + m.Cluster
+	case modeExternal:
+		return "start with --nats-url"
+	}
+	return "start without --cluster-listen, --join and --nats-url"
 }
 
 // differs returns nil when both mean the same store, else an error that says how to start instead.
@@ -109,8 +137,10 @@ func (m marker) differs(want marker) error {
 		return errors.New("it holds the store of a standalone server, which a cluster would delete: " +
 			"start without --cluster-listen, or start the cluster with an empty --data directory")
 	case m.Mode == modeCluster && want.Mode == modeStandalone:
-		return fmt.Errorf("it holds the store of a server of cluster %q: start with --cluster-listen, --routes and "+
-			"--cluster-name %s, or start standalone with an empty --data directory", m.Cluster, m.Cluster)
+		return fmt.Errorf("it holds the store of a server of cluster %q: %s, or start standalone with an empty --data directory",
+			m.Cluster, m.howToStart())
+	case m.Mode != want.Mode:
+		return fmt.Errorf("it belongs to a replica of another kind (%s): %s, or with another --data directory", m.Mode, m.howToStart())
 	case m.Cluster != want.Cluster:
 		return fmt.Errorf("it belongs to cluster %q, not %q: start with --cluster-name %s, or with another --data directory",
 			m.Cluster, want.Cluster, m.Cluster)

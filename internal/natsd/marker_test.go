@@ -13,6 +13,7 @@ import (
 func TestMarker(t *testing.T) {
 	standalone := Config{Name: "n1"}
 	clustered := Config{Name: "n1", Cluster: &Cluster{Name: "c"}}
+	joined := Config{Name: "n1", Join: &Join{Name: "c"}}
 	for _, c := range []struct {
 		name         string
 		first, later Config
@@ -24,6 +25,11 @@ func TestMarker(t *testing.T) {
 		{"cluster as standalone", clustered, standalone, "--cluster-name c"},
 		{"another cluster", clustered, Config{Name: "n1", Cluster: &Cluster{Name: "d"}}, `cluster "c", not "d": start with --cluster-name c`},
 		{"another server", clustered, Config{Name: "n2", Cluster: clustered.Cluster}, `server "n1", not "n2": start with --name n1`},
+		{"joined again", joined, joined, ""},
+		{"cluster as joined", clustered, joined, "another kind (cluster): start with --cluster-listen"},
+		{"joined as cluster", joined, clustered, "another kind (joined): start with --join and --cluster-name c"},
+		{"joined as standalone", joined, standalone, "start with --join"},
+		{"standalone as joined", standalone, joined, "start without --cluster-listen, --join and --nats-url"},
 		{"another standalone", standalone, Config{Name: "n2"}, "--name n1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -1,4 +1,6 @@
-// Package natsd runs the NATS server that is embedded in a replica: standalone or as one of the servers of a cluster.
+// Package natsd runs the NATS server that is embedded in a replica: standalone, as one of the servers of a cluster, or
+// attached to one without a copy of the log. In place of a server it also holds a replica's connection to NATS servers that
+// somebody else runs (External).
 //
 // It owns the data directory's lock and mode marker, the server's options, the election timers, who may connect and with
 // which rights, and the order of a shutdown. It knows the name of the stream and the subjects that rights are about; it
@@ -47,10 +49,13 @@ type Server struct {
 	lock     *os.File
 	maxStore int64
 
-	clientAddr string        // "" without ClientListen
-	routeAddr  string        // "" when standalone
-	stopOnce   sync.Once     // the first of Stop and Kill decides how the server ends
-	stopped    chan struct{} // closed when the server has ended and the directory is free
+	inbox      string         // prefix of the replica's reply subjects
+	clientAddr string         // "" without ClientListen
+	routeAddr  string         // "" when standalone
+	watching   sync.WaitGroup // the watch of a server that joins
+	ending     chan struct{}  // closed when the watch has to end
+	stopOnce   sync.Once      // the first of Stop and Kill decides how the server ends
+	stopped    chan struct{}  // closed when the server has ended and the directory is free
 }
 
 // Start runs a server and returns it when it takes in-process connections and listens on the addresses that it was given.
@@ -83,7 +88,7 @@ func start(ctx context.Context, cfg Config, lock *os.File) (*Server, error) {
 		return nil, err
 	}
 	// A port in use is noticed before anything is written, and with a plain error.
-	if err := checkFree(cfg.ClientListen, cfg.clusterListen()); err != nil {
+	if err := checkFree(cfg.listens()...); err != nil {
 		return nil, err
 	}
 	// The marker is on disk before JetStream creates the first file, so no store is ever without one.
@@ -97,8 +102,8 @@ func start(ctx context.Context, cfg Config, lock *os.File) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("natsd: server options: %w", err)
 	}
-	s := &Server{name: cfg.Name, srv: srv, users: users, lock: lock,
-		maxStore: opts.JetStreamMaxStore, stopped: make(chan struct{})}
+	s := &Server{name: cfg.Name, srv: srv, users: users, lock: lock, inbox: cfg.inbox(),
+		maxStore: opts.JetStreamMaxStore, ending: make(chan struct{}), stopped: make(chan struct{})}
 	s.log = newServerLog(cfg)
 	srv.SetLogger(s.log, false, false)
 	srv.Start()
@@ -112,6 +117,9 @@ func start(ctx context.Context, cfg Config, lock *os.File) (*Server, error) {
 	}
 	if a := srv.ClusterAddr(); a != nil {
 		s.routeAddr = a.String()
+	}
+	if cfg.Join != nil {
+		s.watching.Go(func() { s.watch(cfg.Join.Silence) })
 	}
 	return s, nil
 }
@@ -139,7 +147,7 @@ func (s *Server) awaitReady(ctx context.Context) error {
 // server refuses is logged, unless opts have an error handler. opts can't override the rest. The caller closes the
 // connection.
 func (s *Server) Connect(ctx context.Context, opts ...nats.Option) (*nats.Conn, error) {
-	return s.connect(ctx, s.users.replica, inboxPrefix(s.name), opts...)
+	return s.connect(ctx, s.users.replica, s.inbox, opts...)
 }
 
 func (s *Server) connect(ctx context.Context, key nkeys.KeyPair, inbox string, opts ...nats.Option) (*nats.Conn, error) {

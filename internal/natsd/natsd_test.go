@@ -186,6 +186,13 @@ func badCluster(change func(*Cluster)) *Cluster {
 	return c
 }
 
+// badJoin returns a good Join, changed.
+func badJoin(change func(*Join)) *Join {
+	j := &Join{Name: "c", Servers: []string{"127.0.0.1:7422"}, Secret: testSecret, Silence: time.Second}
+	change(j)
+	return j
+}
+
 // badConfigs returns configurations that are wrong wherever they are used.
 func badConfigs() []refusal {
 	return []refusal{
@@ -199,6 +206,16 @@ func badConfigs() []refusal {
 		{Config{Dir: "d", Name: "n1", ClientListen: "127.0.0.1:0", ClientCertFile: "c"}, "both a certificate and its key"},
 		{Config{Dir: "d", Name: "n1", ClientListen: "127.0.0.1:0", ClientCertFile: "c", ClientKeyFile: "k"}, "open c: no such file"},
 		{Config{Dir: "d", Name: "n1", Users: []User{{Key: "SUAnot"}}}, "not the public NKey"},
+		{Config{Dir: "d", Name: "n1", Join: badJoin(func(j *Join) { j.Name = "a b" })}, "cluster name"},
+		{Config{Dir: "d", Name: "n1", Join: badJoin(func(j *Join) { j.Servers = nil })}, "no server to join"},
+		{Config{Dir: "d", Name: "n1", Join: badJoin(func(j *Join) { j.Servers[0] = "127.0.0.1:0" })}, "port 0"},
+		{Config{Dir: "d", Name: "n1", Join: badJoin(func(j *Join) { j.Servers[0] = "n2.example:7422" })}, "mutual TLS is required"},
+		{Config{Dir: "d", Name: "n1", Join: badJoin(func(j *Join) { j.Silence = 0 })}, "Silence"},
+		{Config{Dir: "d", Name: "n1", Join: badJoin(func(j *Join) { j.Secret = "short" })}, "secret has fewer"},
+		{Config{Dir: "d", Name: "n1", Join: badJoin(func(j *Join) {}), ClientListen: "127.0.0.1:0"}, "takes no clients"},
+		{Config{Dir: "d", Name: "n1", Join: badJoin(func(j *Join) {}), Cluster: badCluster(func(*Cluster) {})}, "no member"},
+		{Config{Dir: "d", Name: "n1", Cluster: badCluster(func(c *Cluster) { c.JoinListen = "127.0.0.1:0" })}, "port 0"},
+		{Config{Dir: "d", Name: "n1", Cluster: badCluster(func(c *Cluster) { c.JoinListen = "0.0.0.0:7422" })}, "mutual TLS is required"},
 		{Config{Dir: "d", Name: "n1", Cluster: badCluster(func(c *Cluster) { c.Name = "a b" })}, "cluster name"},
 		{Config{Dir: "d", Name: "n1", Cluster: badCluster(func(c *Cluster) { c.Routes = c.Routes[1:] })}, "2 routes given"},
 		{Config{Dir: "d", Name: "n1", Cluster: badCluster(func(c *Cluster) { c.Routes[1] = "127.0.0.1:0" })}, "port 0"},

@@ -14,12 +14,35 @@ const inProcessOnly = "IN_PROCESS"
 // answers that another one gets.
 func inboxPrefix(name string) string { return "_INBOX_" + name }
 
+// joinedInbox is the prefix of the reply subjects of replicas that joined. The name is a token of its own, so that a
+// peer can allow all of them at once.
+const joinedInbox = "_JOINED."
+
+// inbox returns the prefix of the reply subjects of the replica that cfg is about.
+func (c *Config) inbox() string {
+	if c.Join != nil {
+		return joinedInbox + c.Name
+	}
+	return inboxPrefix(c.Name)
+}
+
 // adminInbox is the prefix of the administrator's reply subjects.
 func adminInbox(name string) string { return "_ADMIN_" + name }
 
+// apiPrefix begins the subjects of the JetStream API.
+const apiPrefix = "$JS.API."
+
 // replicaRights returns what the replica with this name may do. Whatever is not listed is denied.
 func replicaRights(name string) *server.Permissions {
-	api := func(verb string) string { return "$JS.API." + verb + "." + StreamName }
+	r := logRights(name, apiPrefix, inboxPrefix(name))
+	r.Publish.Allow = append(r.Publish.Allow, apiPrefix+"STREAM.CREATE."+StreamName)
+	return r
+}
+
+// logRights returns what is needed to append, to follow and to report: for the replica with this name, or for all of them
+// when it is "*".
+func logRights(name, prefix, inbox string) *server.Permissions {
+	api := func(verb string) string { return prefix + verb + "." + StreamName }
 	return &server.Permissions{
 		Publish: &server.SubjectPermission{
 			Allow: []string{
@@ -27,9 +50,8 @@ func replicaRights(name string) *server.Permissions {
 				"knell.secret.>",
 				"knell.node." + name,     // nobody beats for another
 				"knell.report.*." + name, // to anybody, from oneself
-				"$JS.API.INFO",
-				"$JS.API.STREAM.NAMES",
-				api("STREAM.CREATE"),
+				prefix + "INFO",
+				prefix + "STREAM.NAMES",
 				api("STREAM.INFO"),
 				api("CONSUMER.CREATE"),
 				api("CONSUMER.CREATE") + ".>",
@@ -43,15 +65,15 @@ func replicaRights(name string) *server.Permissions {
 			// knell.live what the log holds, and nothing in the log is changed or removed.
 			Deny: []string{
 				"knell.live.>",
-				"$JS.API.STREAM.UPDATE.>",
-				"$JS.API.STREAM.DELETE.>",
-				"$JS.API.STREAM.PURGE.>",
-				"$JS.API.STREAM.MSG.DELETE.>",
+				prefix + "STREAM.UPDATE.>",
+				prefix + "STREAM.DELETE.>",
+				prefix + "STREAM.PURGE.>",
+				prefix + "STREAM.MSG.DELETE.>",
 			},
 		},
 		Subscribe: &server.SubjectPermission{
 			Allow: []string{
-				inboxPrefix(name) + ".>",
+				inbox + ".>",
 				"knell.live.>",
 				"knell.report." + name + ".*",
 			},
@@ -105,7 +127,7 @@ func setUsers(o *server.Options, cfg Config, own users) error {
 		account string
 		rights  *server.Permissions
 	}{
-		{own.replica, Account, replicaRights(cfg.Name)},
+		{own.replica, Account, cfg.rights()},
 		{own.keeper, Account, keeperRights(cfg.Name)},
 		{own.admin, systemAccount, adminRights(cfg.Name)},
 	} {
@@ -123,6 +145,15 @@ func setUsers(o *server.Options, cfg Config, own users) error {
 		}})
 	}
 	return nil
+}
+
+// rights returns what the replica that cfg is about may do. One that joined does not create the log: it could not say how
+// many copies there are.
+func (c *Config) rights() *server.Permissions {
+	if c.Join != nil {
+		return logRights(c.Name, domainPrefix, c.inbox())
+	}
+	return replicaRights(c.Name)
 }
 
 // exactly returns the right to use these subjects only. For the server, an empty list would mean all subjects.

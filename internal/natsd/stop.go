@@ -66,6 +66,8 @@ func (s *Server) end(first func()) {
 	defer close(s.stopped)
 	first()
 	s.log.ending.Store(true)
+	close(s.ending)
+	s.watching.Wait()
 	s.srv.Shutdown()
 	s.srv.WaitForShutdown()
 	s.lock.Close()

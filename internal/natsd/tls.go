@@ -19,17 +19,9 @@ func clientTLS(certFile, keyFile string) (*tls.Config, error) {
 // routeTLS returns the configuration of routes in both directions: each side shows its certificate, trusts c.CAFile only,
 // and accepts only a peer whose certificate names the host of a route.
 func routeTLS(c *Cluster) (*tls.Config, error) {
-	cert, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+	config, err := mutualTLS(c.CertFile, c.KeyFile, c.CAFile)
 	if err != nil {
-		return nil, fmt.Errorf("natsd: certificate of routes: %w", err)
-	}
-	pem, err := os.ReadFile(c.CAFile)
-	if err != nil {
-		return nil, fmt.Errorf("natsd: CA of routes: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("natsd: CA of routes: no certificate in %s", c.CAFile)
+		return nil, err
 	}
 	hosts := make([]string, len(c.Routes))
 	for i, r := range c.Routes {
@@ -37,16 +29,40 @@ func routeTLS(c *Cluster) (*tls.Config, error) {
 			return nil, err
 		}
 	}
+	config.VerifyConnection = func(cs tls.ConnectionState) error { return namesOneOf(cs.PeerCertificates[0], hosts) }
+	return config, nil
+}
+
+// mutualTLS returns a configuration for both directions, in which each side shows its certificate and trusts the CA only.
+func mutualTLS(certFile, keyFile, caFile string) (*tls.Config, error) {
+	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("natsd: certificate of routes: %w", err)
+	}
+	pool, err := readCA(caFile)
+	if err != nil {
+		return nil, fmt.Errorf("natsd: CA of routes: %w", err)
+	}
 	return &tls.Config{
 		MinVersion:   tls.VersionTLS13,
 		Certificates: []tls.Certificate{cert},
 		RootCAs:      pool,
 		ClientCAs:    pool,
 		ClientAuth:   tls.RequireAndVerifyClientCert,
-		VerifyConnection: func(cs tls.ConnectionState) error {
-			return namesOneOf(cs.PeerCertificates[0], hosts)
-		},
 	}, nil
+}
+
+// readCA returns the certificates in a file.
+func readCA(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("no certificate in %s", file)
+	}
+	return pool, nil
 }
 
 // namesOneOf returns nil when cert is valid for one of the hosts (names or IP addresses).

@@ -12,6 +12,8 @@ import (
 	"github.com/knell-auth/knell/node"
 )
 
+const testSecret = "a-secret-of-the-test"
+
 // routesFor returns the addresses of a cluster of n servers.
 func routesFor(t *testing.T, n int) []string {
 	t.Helper()
@@ -24,21 +26,32 @@ func routesFor(t *testing.T, n int) []string {
 
 // clusterOf returns the cluster settings of the i-th server.
 func clusterOf(routes []string, i int) *natsd.Cluster {
-	return &natsd.Cluster{Name: "test", Listen: routes[i], Routes: routes, Secret: "a-secret-of-the-test"}
+	return &natsd.Cluster{Name: "test", Listen: routes[i], Routes: routes, Secret: testSecret}
 }
 
-// TestCluster: what is created on one replica can log in on another, and three that stop together leave cleanly.
+// TestCluster: what is created on one replica can log in on another, which need not keep a copy of the log, and replicas that
+// stop together leave cleanly.
 func TestCluster(t *testing.T) {
-	dir, routes := t.TempDir(), routesFor(t, 3)
+	dir, routes, joins := t.TempDir(), routesFor(t, 3), routesFor(t, 3)
 	var replicas []*Replica
-	for i := range routes {
-		cfg := standalone(t, filepath.Join(dir, fmt.Sprint(i)))
-		cfg.Name, cfg.Copies = fmt.Sprintf("r%d", i), 3
+	add := func(name string, change func(*natsd.Config)) {
+		cfg := standalone(t, filepath.Join(dir, name))
+		cfg.Name, cfg.Copies = name, 3
 		cfg.Node.Lease = 3 * time.Second
-		cfg.NATS.Cluster = clusterOf(routes, i)
+		change(&cfg.NATS)
 		r := Start(cfg)
 		t.Cleanup(func() { stop(t, r) })
 		replicas = append(replicas, r)
+	}
+	// The one that joins starts first: it waits for the others to make the log.
+	add("joined", func(c *natsd.Config) {
+		c.Join = &natsd.Join{Name: "test", Servers: joins, Secret: testSecret, Silence: 3 * time.Second / 2}
+	})
+	for i := range routes {
+		add(fmt.Sprintf("r%d", i), func(c *natsd.Config) {
+			c.Cluster = clusterOf(routes, i)
+			c.Cluster.JoinListen = joins[i]
+		})
 	}
 	for _, r := range replicas {
 		select {

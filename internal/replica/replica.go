@@ -1,4 +1,4 @@
-// Package replica wires one replica together: the embedded NATS server, the log, the node, the HTTP listener and the Unix
+// Package replica wires one replica together: the embedded NATS server or the connection to servers elsewhere, the log, the node, the HTTP listener and the Unix
 // socket for local administration. It owns their order of start and stop. It reads no flags and decides nothing about
 // sessions.
 package replica
@@ -31,6 +31,7 @@ type Config struct {
 	LogMaxBytes int64         // limit of the log in bytes, fixed when the log is created; required
 	Drain       time.Duration // how long /readyz is red before Close refuses connections
 	NATS        natsd.Config
+	External    *natsd.ExternalConfig // NATS servers that somebody else runs, instead of NATS; nil: none
 	Node        node.Config
 	HTTP        httpapi.Config
 	Logger      *slog.Logger // nil: nothing is logged
@@ -49,7 +50,7 @@ type Replica struct {
 	failing sync.Once
 
 	// Parts, written by run before ready is closed; Close reads them when run has ended.
-	server *natsd.Server
+	server natsServer
 	conn   *nats.Conn
 	events *events.Log
 	node   *node.Node
@@ -62,6 +63,17 @@ type Replica struct {
 	left    error // what Leave returns; valid after leaving
 	closing sync.Once
 	closed  error // what Close returns; valid after closing
+}
+
+// natsServer is where the log is: a server in this process, or servers elsewhere.
+type natsServer interface {
+	Connect(ctx context.Context, opts ...nats.Option) (*nats.Conn, error)
+	GrowLog(ctx context.Context, maxBytes int64) error
+	CheckCopy(ctx context.Context) error // whether the copy of the log is whole, once it is open
+	CopyLacks() error                    // the same, at once
+	Stop(ctx context.Context) error
+	ClientURL() string // "" when clients cannot connect
+	RouteAddr() string // "" when there are no routes
 }
 
 // Start begins to start a replica and returns at once: HTTP is answered from now on, green on /livez, 503 on the rest
@@ -119,10 +131,7 @@ const copyEvery = 5 * time.Second
 // bringUp starts the parts, each of which needs those before it.
 func (r *Replica) bringUp(ctx context.Context) error {
 	var err error
-	cfg := r.cfg.NATS
-	cfg.Dir, cfg.Name, cfg.Logger = r.cfg.Dir, r.cfg.Name, r.log
-	cfg.MaxStore = r.cfg.LogMaxBytes + r.cfg.LogMaxBytes/8 // the log is what reaches its limit, not the server
-	if r.server, err = natsd.Start(ctx, cfg); err != nil {
+	if err := r.startServer(ctx); err != nil {
 		return err
 	}
 	// From here on this process holds the lock of the directory, so that a socket in it can only be a dead one.
@@ -132,10 +141,7 @@ func (r *Replica) bringUp(ctx context.Context) error {
 	if r.conn, err = r.server.Connect(ctx); err != nil {
 		return err
 	}
-	r.events, err = events.Open(ctx, r.conn, events.Config{
-		Node: r.cfg.Name, Replicas: r.cfg.Copies, MaxBytes: r.cfg.LogMaxBytes, Logger: r.log,
-	})
-	if err != nil {
+	if r.events, err = r.openLog(ctx); err != nil {
 		return err
 	}
 	// Another member may have less room for it yet; the last one to be restarted with the higher limit succeeds.

@@ -8,8 +8,49 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/natsd"
 	"github.com/knell-auth/knell/node"
 )
+
+// startServer starts the embedded server, or takes the data directory for the time of a connection to servers elsewhere.
+func (r *Replica) startServer(ctx context.Context) error {
+	if r.cfg.External != nil {
+		cfg := *r.cfg.External
+		cfg.Dir, cfg.Name, cfg.Logger = r.cfg.Dir, r.cfg.Name, r.log
+		e, err := natsd.OpenExternal(cfg)
+		if err == nil {
+			r.server = e
+		}
+		return err
+	}
+	cfg := r.cfg.NATS
+	cfg.Dir, cfg.Name, cfg.Logger = r.cfg.Dir, r.cfg.Name, r.log
+	cfg.MaxStore = r.cfg.LogMaxBytes + r.cfg.LogMaxBytes/8 // the log is what reaches its limit, not the server
+	s, err := natsd.Start(ctx, cfg)
+	if err == nil {
+		r.server = s
+	}
+	return err
+}
+
+// externalPatience bounds the opening of a log on servers elsewhere. It is longer than their elections; what takes longer
+// does not go away by itself: too few servers for the copies, or no room for the log.
+const externalPatience = 30 * time.Second
+
+// openLog opens the log. In an embedded cluster that takes as long as too few of its servers are there.
+func (r *Replica) openLog(ctx context.Context) (*events.Log, error) {
+	cfg := events.Config{Node: r.cfg.Name, Replicas: r.cfg.Copies, MaxBytes: r.cfg.LogMaxBytes, Logger: r.log}
+	if r.cfg.NATS.Join != nil {
+		cfg.Domain, cfg.MustExist = natsd.Domain, true
+	}
+	if r.cfg.External != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, externalPatience)
+		defer cancel()
+	}
+	return events.Open(ctx, r.conn, cfg)
+}
 
 // startPause is the time between two attempts to start the node.
 const startPause = 200 * time.Millisecond

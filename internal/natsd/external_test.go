@@ -1,0 +1,332 @@
+package natsd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+)
+
+// startNATS starts a server as its operator would, from a configuration file's text.
+func startNATS(t testing.TB, config string) *server.Server {
+	t.Helper()
+	o := &server.Options{}
+	if err := o.ProcessConfigString(config); err != nil {
+		t.Fatal(err)
+	}
+	o.NoSigs, o.NoLog = true, true
+	s, err := server.NewServer(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	if !s.ReadyForConnections(20 * time.Second) {
+		t.Fatal("the server does not start")
+	}
+	return s
+}
+
+// openTest returns the replica r1 for the servers of cfg, until the test ends.
+func openTest(t testing.TB, cfg ExternalConfig) *External {
+	t.Helper()
+	if cfg.Dir == "" {
+		cfg.Dir = t.TempDir()
+	}
+	cfg.Name = "r1"
+	e, err := OpenExternal(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+// documented returns the configuration in docs/external-nats.md.
+func documented(t testing.TB) string {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/external-nats.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```conf\n")
+	config, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("no configuration in the page")
+	}
+	return config
+}
+
+// TestExternalAsDocumented runs the three servers of the documentation and connects a replica to them.
+func TestExternalAsDocumented(t *testing.T) {
+	ca := newAuthority(t)
+	cert, key := ca.files(t, "127.0.0.1")
+	user, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, _ := user.PublicKey()
+	seed, _ := user.Seed()
+	nkey := filepath.Join(t.TempDir(), "r1.nk")
+	if err := os.WriteFile(nkey, seed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	clients, routes := freeAddrs(t, 3), freeAddrs(t, 3)
+	cfg := ExternalConfig{NkeyFile: nkey, CAFile: ca.file, CertFile: cert, KeyFile: key}
+	for i := range clients {
+		config := strings.NewReplacer(
+			"server_name: n1", fmt.Sprintf("server_name: n%d", i+1),
+			"0.0.0.0:4222", clients[i], "0.0.0.0:6222", routes[i],
+			"n1.example:6222", routes[0], "n2.example:6222", routes[1], "n3.example:6222", routes[2],
+			"/etc/nats/cert.pem", cert, "/etc/nats/key.pem", key, "/etc/nats/ca.pem", ca.file,
+			"/var/lib/nats", t.TempDir(),
+			"UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4", public,
+		).Replace(documented(t))
+		s := startNATS(t, config)
+		cfg.URLs = append(cfg.URLs, "tls://"+clients[i])
+		if z, err := s.Jsz(nil); err != nil || !z.Config.SyncAlways {
+			t.Errorf("sync is %+v, %v", z, err)
+		}
+	}
+	nc, err := openTest(t, cfg).Connect(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	createStream(t, nc, 3)
+	retry(t, func(ctx context.Context) error {
+		_, err := publish(ctx, nc, "knell.node.r1")
+		return err
+	})
+}
+
+// TestDocumentedRights: the rights of the documentation are those of an embedded replica.
+func TestDocumentedRights(t *testing.T) {
+	o := &server.Options{}
+	if err := o.ProcessConfigString(strings.NewReplacer(
+		"verify: true", "", `cert_file: "/etc/nats/cert.pem", key_file: "/etc/nats/key.pem", ca_file: "/etc/nats/ca.pem"`, "",
+		"tls {", "authorization {").Replace(documented(t))); err != nil {
+		t.Fatal(err)
+	}
+	if len(o.Nkeys) != 1 || o.Nkeys[0].Permissions == nil {
+		t.Fatalf("users %+v", o.Nkeys)
+	}
+	got, want := o.Nkeys[0].Permissions, replicaRights("r1")
+	for _, c := range []struct {
+		what      string
+		got, want []string
+	}{
+		{"publish", got.Publish.Allow, want.Publish.Allow},
+		{"publish not", got.Publish.Deny, want.Publish.Deny},
+		{"subscribe", got.Subscribe.Allow, want.Subscribe.Allow},
+	} {
+		slices.Sort(c.got)
+		slices.Sort(c.want)
+		if !slices.Equal(c.got, c.want) {
+			t.Errorf("%s: %q, want %q", c.what, c.got, c.want)
+		}
+	}
+}
+
+// permissions returns rights as a configuration has them.
+func permissions(p *server.Permissions) string {
+	return fmt.Sprintf("{ publish: { allow: [%s] }, subscribe: { allow: [%s] } }", quoted(p.Publish.Allow), quoted(p.Subscribe.Allow))
+}
+
+func quoted(subjects []string) string { return `"` + strings.Join(subjects, `", "`) + `"` }
+
+// without removes the subjects that begin with a prefix.
+func without(p *server.Permissions, prefix string) *server.Permissions {
+	begins := func(s string) bool { return strings.HasPrefix(s, prefix) }
+	p.Publish.Allow = slices.DeleteFunc(p.Publish.Allow, begins)
+	p.Subscribe.Allow = slices.DeleteFunc(p.Subscribe.Allow, begins)
+	return p
+}
+
+// oneServer returns the configuration of one server with a user.
+func oneServer(t testing.TB, jetstream, rights string) string {
+	return fmt.Sprintf("listen: \"127.0.0.1:-1\"\n%s\naccounts { SYS: {}, K: { %s users: [{ user: r1, password: p, permissions: %s }] } }\nsystem_account: SYS\n",
+		map[bool]string{true: fmt.Sprintf("jetstream { store_dir: %q }", t.TempDir())}[jetstream != "off"],
+		map[string]string{"": "jetstream: enabled,"}[jetstream], rights)
+}
+
+// TestExternalRefused: whatever is wrong with the servers or the user has a name.
+func TestExternalRefused(t *testing.T) {
+	all := permissions(replicaRights("r1"))
+	lacking := func(prefix string) string { return permissions(without(replicaRights("r1"), prefix)) }
+	for _, c := range []struct{ name, config, password, want string }{
+		{"password", oneServer(t, "", all), "wrong", "refuses the credentials"},
+		{"server without JetStream", oneServer(t, "off", all), "p", "JetStream is off"},
+		{"account without JetStream", oneServer(t, "not here", all), "p", "JetStream is off"},
+		{"small payload", "max_payload: 4096\n" + oneServer(t, "", all), "p", "messages of 4096 bytes only"},
+		{"secret", oneServer(t, "", lacking("knell.secret.")), "p", "publish to knell.secret.>"},
+		{"another's beats", oneServer(t, "", strings.ReplaceAll(all, "knell.node.r1", "knell.node.r2")), "p", "publish to knell.node.r1"},
+		{"reports", oneServer(t, "", lacking("knell.report.")), "p", "publish to knell.report.*.r1; subscribe to knell.report.r1.*"},
+		{"live", oneServer(t, "", lacking("knell.live.")), "p", "subscribe to knell.live.>"},
+		{"inbox", oneServer(t, "", lacking("_INBOX_")), "p", "subscribe to _INBOX_r1.>"},
+		{"consumers", oneServer(t, "", lacking("$JS.API.CONSUMER.MSG")), "p", "publish to $JS.API.CONSUMER.MSG.NEXT.KNELL.*"},
+		{"no stream", oneServer(t, "", lacking("$JS.API.STREAM.CREATE")), "p", "publish to $JS.API.STREAM.CREATE.KNELL (there is no stream KNELL yet)"},
+		{"none at all", oneServer(t, "", `{ publish: { deny: ">" }, subscribe: { deny: ">" } }`), "p", "publish to knell.event.>"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := startNATS(t, c.config)
+			e := openTest(t, ExternalConfig{URLs: []string{s.ClientURL()}, User: "r1", Password: c.password})
+			nc, err := e.Connect(testContext(t))
+			if err == nil {
+				nc.Close()
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "wrong") {
+				t.Errorf("error %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// TestExternalChecksLeaveNoTrace: trying the rights out stores nothing.
+func TestExternalChecksLeaveNoTrace(t *testing.T) {
+	s := startNATS(t, oneServer(t, "", permissions(replicaRights("r1"))))
+	e := openTest(t, ExternalConfig{URLs: []string{s.ClientURL()}, User: "r1", Password: "p"})
+	for range 2 {
+		nc, err := e.Connect(testContext(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		js := createStream(t, nc, 1)
+		stream, err := js.Stream(testContext(t), StreamName)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := stream.CachedInfo().State; got.LastSeq != 0 || got.Consumers != 0 {
+			t.Errorf("state %+v", got)
+		}
+		nc.Close()
+	}
+}
+
+// TestExternalUnreachable: nobody there is said with the address, a name that does not exist likewise.
+func TestExternalUnreachable(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	url := "nats://" + freeAddrs(t, 1)[0]
+	if _, err := openTest(t, ExternalConfig{URLs: []string{url}}).Connect(ctx); err == nil || !strings.Contains(err.Error(), "no NATS server answers at "+url) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestExternalTLS: a server with TLS, and ways to miss it.
+func TestExternalTLS(t *testing.T) {
+	ca, foreign := newAuthority(t), newAuthority(t)
+	cert, key := ca.files(t, "127.0.0.1")
+	secure := startNATS(t, fmt.Sprintf("tls { cert_file: %q, key_file: %q, ca_file: %q, verify: true }\n", cert, key, ca.file)+
+		oneServer(t, "", permissions(replicaRights("r1")))).ClientURL()
+	plain := startNATS(t, oneServer(t, "", permissions(replicaRights("r1")))).ClientURL()
+	for _, c := range []struct{ name, url, ca, cert, key, want string }{
+		{"good", secure, ca.file, cert, key, ""},
+		{"without", strings.Replace(secure, "tls:", "nats:", 1), "", "", "", "unknown authority"},
+		{"another CA", secure, foreign.file, cert, key, "unknown authority"},
+		{"without a certificate", secure, ca.file, "", "", "tls"},
+		{"server without TLS", plain, ca.file, cert, key, "has no TLS"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := openTest(t, ExternalConfig{URLs: []string{c.url}, User: "r1", Password: "p", CAFile: c.ca, CertFile: c.cert, KeyFile: c.key})
+			nc, err := e.Connect(testContext(t))
+			if err == nil {
+				nc.Close()
+			}
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("error %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// TestExternalReconnect: when the server is gone, nothing is kept for later; when it is back, so is the connection.
+func TestExternalReconnect(t *testing.T) {
+	addr := freeAddrs(t, 1)[0]
+	config := strings.Replace(oneServer(t, "", permissions(replicaRights("r1"))), "127.0.0.1:-1", addr, 1)
+	s := startNATS(t, config)
+	nc, err := openTest(t, ExternalConfig{URLs: []string{"nats://" + addr}, User: "r1", Password: "p"}).Connect(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	changed := nc.StatusChanged(nats.RECONNECTING, nats.CONNECTED)
+	s.Shutdown()
+	s.WaitForShutdown()
+	if got := <-changed; got != nats.RECONNECTING {
+		t.Fatalf("status %v", got)
+	}
+	if err := nc.Publish("knell.node.r1", nil); !errors.Is(err, nats.ErrReconnectBufExceeded) {
+		t.Errorf("a publish without a connection: %v", err)
+	}
+	startNATS(t, config)
+	if got := <-changed; got != nats.CONNECTED {
+		t.Fatalf("status %v", got)
+	}
+}
+
+// TestOpenExternalFails: each wrong setting has an error that says what to do.
+func TestOpenExternalFails(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	busy, standalone := t.TempDir(), t.TempDir()
+	openTest(t, ExternalConfig{Dir: busy, URLs: []string{"nats://127.0.0.1:1"}})
+	startTest(t, Config{Dir: standalone, Name: "r1"}).Kill()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("nothing of use"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	good := []string{"nats://127.0.0.1:1"}
+	for _, c := range []struct {
+		cfg  ExternalConfig
+		want string
+	}{
+		{ExternalConfig{URLs: good, Name: "r1"}, "no data directory"},
+		{ExternalConfig{URLs: good, Name: "R1", Dir: "d"}, "replica name"},
+		{ExternalConfig{Name: "r1", Dir: "d"}, "no URL"},
+		{ExternalConfig{URLs: []string{"nats://n1.example:4222"}, Name: "r1", Dir: "d"}, "needs TLS"},
+		{ExternalConfig{URLs: []string{"nats://u:p@127.0.0.1"}, Name: "r1", Dir: "d"}, "belong into a file"},
+		{ExternalConfig{URLs: []string{"127.0.0.1:4222"}, Name: "r1", Dir: "d"}, "want nats://"},
+		{ExternalConfig{URLs: []string{"nats://127.0.0.1/x"}, Name: "r1", Dir: "d"}, "want nats://"},
+		{ExternalConfig{URLs: good, Name: "r1", Dir: "d", CertFile: file}, "needs its key"},
+		{ExternalConfig{URLs: good, Name: "r1", Dir: "d", CredsFile: file, User: "u"}, "alternatives"},
+		{ExternalConfig{URLs: good, Name: "r1", Dir: "d", CredsFile: file + "x"}, "no such file"},
+		{ExternalConfig{URLs: good, Name: "r1", Dir: "d", NkeyFile: file}, "NKey for NATS: " + file},
+		{ExternalConfig{URLs: good, Name: "r1", Dir: "d", CAFile: file}, "no certificate in " + file},
+		{ExternalConfig{URLs: good, Name: "r1", Dir: "d", CertFile: file, KeyFile: file}, "certificate for NATS"},
+		{ExternalConfig{URLs: good, Name: "r1", Dir: busy}, "in use"},
+		{ExternalConfig{URLs: good, Name: "r1", Dir: standalone}, "another kind (standalone): start without"},
+		{ExternalConfig{URLs: good, Name: "r2", Dir: busy}, "in use"},
+	} {
+		if c.cfg.Dir == "d" {
+			c.cfg.Dir = t.TempDir()
+		}
+		e, err := OpenExternal(c.cfg)
+		if err == nil {
+			e.Stop(t.Context())
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "natsd: ") {
+			t.Errorf("error %v, want %q", err, c.want)
+		}
+	}
+}
