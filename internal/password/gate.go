@@ -31,7 +31,8 @@ type Stats struct {
 	Rejected uint64 // calls refused with a *BusyError since New; calls whose context ended are not among them
 }
 
-// gate is a weighted semaphore with a bounded queue, first in, first out. A hash with n lanes keeps n processors busy and
+// gate is a weighted semaphore with a bounded queue, first in, first out. Calls that nobody makes without being known come
+// first and have as many places again, so that a flood of logins does not keep an administrator from resetting a password. A hash with n lanes keeps n processors busy and
 // therefore takes n workers; one with more lanes than there are workers takes all of them, so that it can run at all.
 type gate struct {
 	workers int
@@ -41,26 +42,36 @@ type gate struct {
 	mu       sync.Mutex // guards all below; held for a few instructions
 	busy     int        // workers taken
 	running  int
-	queue    list.List // of *waiter
+	queue    list.List // of *waiter: the known ones, then the others
+	known    int       // how many of the former
 	rejected uint64
 }
 
 // waiter is a call in the queue. Whoever takes it out of the queue decides its fate: grant closes ready, giveUp does not.
 type waiter struct {
 	weight int
+	known  bool
 	ready  chan struct{}
 }
+
+// caller says who wants a hash.
+type caller bool
+
+const (
+	anybody caller = false
+	known   caller = true // an administrator, or a user who has just logged in
+)
 
 func newGate(workers, places int, maxWait time.Duration) *gate {
 	return &gate{workers: workers, places: places, maxWait: maxWait}
 }
 
 // enter waits for workers for a hash with so many lanes. After nil the caller owes a leave with the same lanes.
-func (g *gate) enter(ctx context.Context, lanes int) error {
+func (g *gate) enter(ctx context.Context, lanes int, who caller) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	w := &waiter{weight: min(lanes, g.workers), ready: make(chan struct{})}
+	w := &waiter{weight: min(lanes, g.workers), known: who == known, ready: make(chan struct{})}
 	g.mu.Lock()
 	// Even if workers are free, nobody overtakes a wide hash at the head of the queue.
 	if g.queue.Len() == 0 && g.busy+w.weight <= g.workers {
@@ -68,11 +79,11 @@ func (g *gate) enter(ctx context.Context, lanes int) error {
 		g.mu.Unlock()
 		return nil
 	}
-	if g.queue.Len() >= g.places {
+	if waiting := g.queue.Len() - g.known; w.known && g.known >= g.places || !w.known && waiting >= g.places {
 		defer g.mu.Unlock()
 		return g.reject()
 	}
-	e := g.queue.PushBack(w)
+	e := g.push(w)
 	g.mu.Unlock()
 
 	timer := time.NewTimer(g.maxWait)
@@ -87,6 +98,29 @@ func (g *gate) enter(ctx context.Context, lanes int) error {
 	}
 }
 
+// push puts w into the queue, behind those of its kind. mu is held.
+func (g *gate) push(w *waiter) *list.Element {
+	if !w.known {
+		return g.queue.PushBack(w)
+	}
+	g.known++
+	at := g.queue.Front()
+	for at != nil && at.Value.(*waiter).known {
+		at = at.Next()
+	}
+	if at == nil {
+		return g.queue.PushBack(w)
+	}
+	return g.queue.InsertBefore(w, at)
+}
+
+// remove takes e out of the queue. mu is held.
+func (g *gate) remove(e *list.Element) {
+	if g.queue.Remove(e).(*waiter).known {
+		g.known--
+	}
+}
+
 // giveUp takes e out of the queue and returns why, or returns nil if workers were granted at the same moment.
 func (g *gate) giveUp(e *list.Element, why func() error) error {
 	g.mu.Lock()
@@ -96,7 +130,7 @@ func (g *gate) giveUp(e *list.Element, why func() error) error {
 		return nil
 	default:
 	}
-	g.queue.Remove(e)
+	g.remove(e)
 	g.grant() // those behind a wide hash may fit where it did not
 	return why()
 }
@@ -116,7 +150,7 @@ func (g *gate) grant() {
 		if g.busy+w.weight > g.workers {
 			return
 		}
-		g.queue.Remove(e)
+		g.remove(e)
 		g.take(w)
 		close(w.ready)
 	}

@@ -209,7 +209,7 @@ func TestGateUnderLoad(t *testing.T) {
 				calls.Go(func() {
 					ctx, cancel := context.WithTimeout(t.Context(), patience)
 					defer cancel()
-					if g.enter(ctx, lanes) != nil {
+					if g.enter(ctx, lanes, anybody) != nil {
 						return
 					}
 					add(min(lanes, workers))
@@ -224,4 +224,36 @@ func TestGateUnderLoad(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An administrator resets a password while logins fill the queue.
+func TestKnownCallersComeFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlow(t, Config{Workers: 1, Queue: 2, MaxWait: time.Hour, Params: Params{MemoryKiB: 8, Time: 1, Lanes: 1}})
+		for _, name := range []string{"a", "b", "c", "d"} {
+			s.start(t.Context(), name, 1)
+		}
+		s.want(1, 2, 1, "d: busy")
+		for _, name := range []string{"reset 1", "reset 2", "reset 3"} {
+			s.calls.Go(func() {
+				if _, err := s.Hash(t.Context(), "a new password"); err != nil {
+					name += ": busy"
+				}
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				s.ended = append(s.ended, name)
+			})
+			synctest.Wait()
+		}
+		s.want(1, 4, 2, "reset 3: busy")
+		for _, name := range []string{"a", "reset 1", "reset 2", "b", "c"} {
+			s.finishOne()
+			if s.ended[0] != name {
+				t.Errorf("%s ended, want %s", s.ended, name)
+			}
+			s.ended = nil
+		}
+		s.calls.Wait()
+		s.want(0, 0, 2)
+	})
 }

@@ -106,14 +106,15 @@ func (p Params) Check() error {
 
 // Hash returns password as a new argon2id PHC string with a random salt of 16 bytes. It holds no policy beyond the length
 // of 1 to MaxBytes bytes (ErrPolicy), so that an imported user's old password can be rehashed; see CheckNew. It returns
-// a *BusyError when too many calls wait, and ctx's error if ctx ends before a worker is free.
+// a *BusyError when too many calls wait, and ctx's error if ctx ends before a worker is free. It is for callers who are known,
+// and comes before every Verify that waits.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	if password == "" || len(password) > MaxBytes {
 		return "", fmt.Errorf("%w: it must have 1 to %d bytes", ErrPolicy, MaxBytes)
 	}
 	p := phc{Params: h.params, salt: make([]byte, saltBytes)}
 	rand.Read(p.salt) // never returns an error
-	if err := h.gate.enter(ctx, int(p.Lanes)); err != nil {
+	if err := h.gate.enter(ctx, int(p.Lanes), known); err != nil {
 		return "", err
 	}
 	defer h.gate.leave(int(p.Lanes))
@@ -150,7 +151,7 @@ func (h *Hasher) VerifyUnknown(ctx context.Context, password string) error {
 }
 
 func (h *Hasher) match(ctx context.Context, p phc, password string) (bool, error) {
-	if err := h.gate.enter(ctx, int(p.Lanes)); err != nil {
+	if err := h.gate.enter(ctx, int(p.Lanes), anybody); err != nil {
 		return false, err
 	}
 	defer h.gate.leave(int(p.Lanes))
@@ -164,7 +165,7 @@ func (h *Hasher) match(ctx context.Context, p phc, password string) (bool, error
 // ignores what follows. It also repeats the password with a closing NUL until the 72 are full, so "a", "a\0a" and
 // "a\0a\0a" have one hash. Those passwords are cut, compared for the sake of equal work, and refused.
 func (h *Hasher) matchBcrypt(ctx context.Context, encoded, password string) (bool, error) {
-	if err := h.gate.enter(ctx, 1); err != nil {
+	if err := h.gate.enter(ctx, 1, anybody); err != nil {
 		return false, err
 	}
 	defer h.gate.leave(1)
