@@ -94,7 +94,9 @@ func (n *Node) observe(seq uint64, e *events.Event, out outcome) error {
 		}
 	case *events.SessionRefreshed:
 		if out.void == "" {
-			n.recent.note(d.Session, refreshMark{seq, n.clock.read().Mono, n.hot.logTime.Load()}, n.cfg.Grace)
+			now := n.clock.read()
+			late := !n.hot.lease.Load().Valid(now)
+			n.recent.note(d.Session, refreshMark{seq, now.Mono, n.hot.logTime.Load(), late}, n.cfg.Grace)
 		}
 	}
 	return nil
