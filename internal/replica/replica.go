@@ -98,6 +98,10 @@ func (r *Replica) run(ctx context.Context) {
 	}
 }
 
+// growTimeout bounds the attempt to raise the log's limit. A cluster that is just electing its leaders drops the question
+// without an answer.
+const growTimeout = 5 * time.Second
+
 // bringUp starts the parts, each of which needs those before it.
 func (r *Replica) bringUp(ctx context.Context) error {
 	var err error
@@ -121,7 +125,9 @@ func (r *Replica) bringUp(ctx context.Context) error {
 		return err
 	}
 	// Another member may have less room for it yet; the last one to be restarted with the higher limit succeeds.
-	if err := r.server.GrowLog(ctx, r.cfg.LogMaxBytes); err != nil {
+	grow, cancel := context.WithTimeout(ctx, growTimeout)
+	defer cancel()
+	if err := r.server.GrowLog(grow, r.cfg.LogMaxBytes); err != nil {
 		r.log.Warn("limit of the log not raised", "error", err)
 	}
 	nodeCfg := r.cfg.Node
