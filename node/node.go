@@ -103,11 +103,12 @@ func prepare(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		cfg: cfg, log: cfg.Logger.With("node", cfg.Name), clock: newClock(), life: life{events.NewID(), id.previous(lock), lock},
+		cfg: cfg, log: cfg.Logger.With("node", cfg.Name), clock: newClock(faultsOf(cfg.Name)), life: life{events.NewID(), id.previous(lock), lock},
 		hasher: cfg.Hasher, state: newState(), fenced: make(chan struct{}),
 		jobs: make(chan func(context.Context), 256),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n.cfg.Log = n.clock.faults.disturb(cfg.Log)
 	n.hot.cache = token.NewCache(cfg.CacheTokens)
 	n.hot.words = n.state.words
 	n.signing.access = token.NewSigner(id.Signing)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/fence"
 	"github.com/knell-auth/knell/internal/token"
 )
 
@@ -109,7 +110,7 @@ func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (Tokens, error) 
 		switch {
 		case r.Generation == v.number:
 			t, err = n.rotate(ctx, v, o)
-		case r.Generation+1 == v.number && n.inGrace(v):
+		case r.Generation+1 == v.number && n.inGrace(v), n.cfg.Break&fence.NoReuseDetection != 0:
 			t, err = n.reissue(ctx, v, o)
 		default:
 			return Tokens{}, n.replayed(ctx, v, o)

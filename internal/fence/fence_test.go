@@ -158,7 +158,7 @@ func TestMutationNames(t *testing.T) {
 	if got, err := ParseMutation(""); got != 0 || err != nil {
 		t.Errorf("nothing is %v, %v", got, err)
 	}
-	for _, bad := range []string{"no-such", ",", "no-barrier,", " no-barrier", "mutation-0x400"} {
+	for _, bad := range []string{"no-such", ",", "no-barrier,", " no-barrier", "mutation-0x400000"} {
 		if got, err := ParseMutation(bad); err == nil || got != 0 {
 			t.Errorf("%q is %v", bad, got)
 		}
