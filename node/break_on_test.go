@@ -4,12 +4,14 @@ package node
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/knell-auth/knell/events/eventstest"
 	"github.com/knell-auth/knell/internal/fence"
 )
 
@@ -107,6 +109,24 @@ func TestClockRateIsAssumed(t *testing.T) {
 			r.leaks("c", tok, leaks)
 		})
 	}
+}
+
+// A replica whose clock is set far ahead signs tokens that are from the future for those who have not got its beat yet. They
+// say so, and not that the token is bad.
+func TestTokenFromTheFuture(t *testing.T) {
+	faulty(t, func(t *testing.T, r *rig, set func(name, words string)) {
+		r.links["b"].SetDelays(eventstest.Delays{Deliver: time.Second})
+		set("a", "wall=1h")
+		for !r.nodes["a"].Ready() {
+			time.Sleep(time.Millisecond)
+		}
+		tok := r.login("a")
+		if _, err := r.nodes["b"].Verify(context.Background(), tok.AccessToken); !errors.Is(err, ErrNotCurrent) {
+			t.Errorf("b: %v, want ErrNotCurrent", err)
+		}
+		time.Sleep(2 * time.Second)
+		r.accepted(tok)
+	})
 }
 
 // What one wall clock does to everybody: log time is the greatest that any beat carried, and never goes back.

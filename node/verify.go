@@ -79,6 +79,9 @@ func (n *Node) authentic(ctx context.Context, accessToken string) (*token.Claims
 	switch {
 	case errors.Is(err, token.ErrExpired):
 		return nil, ErrExpired
+	case errors.Is(err, token.ErrNotYet):
+		// Another replica signed it, by a clock that is ahead of all that this one has heard of. Its beat is about to tell.
+		return nil, ErrNotCurrent
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrInvalidToken, err)
 	}
