@@ -168,11 +168,16 @@ func (n *Node) awaitEpoch(ctx context.Context) error {
 	return n.until(ctx, n.keeping.begun)
 }
 
+// statTimeout bounds one question for the state of the log: in an election it is dropped without an answer.
+const statTimeout = 2 * time.Second
+
 // firstStat asks the log what it holds, again while it does not know: a stream that was created a moment ago may not be known
 // everywhere, and one that has just lost its leader does not answer.
 func (n *Node) firstStat(ctx context.Context) (events.Stat, error) {
 	for {
-		stat, err := n.cfg.Log.Stat(ctx)
+		try, cancel := context.WithTimeout(ctx, statTimeout)
+		stat, err := n.cfg.Log.Stat(try)
+		cancel()
 		if err == nil {
 			return stat, nil
 		}

@@ -104,7 +104,7 @@ func (n *Node) pendingError(seq uint64) error {
 
 // measureLog notes how full the log is, so that noise is shed before room for revocations runs out.
 func (n *Node) measureLog(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, statTimeout)
 	defer cancel()
 	stat, err := n.cfg.Log.Stat(ctx)
 	if err != nil {
