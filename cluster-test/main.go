@@ -83,6 +83,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	scenarios, unknown := scenario.Find(f.scenarios)
+	if f.short && len(f.scenarios) == 0 {
+		scenarios = slices.DeleteFunc(scenarios, func(s scenario.Scenario) bool { return s.LongOnly })
+	}
 	switch {
 	case unknown != "":
 		fmt.Fprintf(stderr, "cluster-test: no scenario is named %q; -list shows them\n", unknown)
@@ -150,7 +153,7 @@ func build(ctx context.Context, f *flags, scenarios []scenario.Scenario) (built 
 		}
 		built = append(built, f.binary)
 	}
-	broken := slices.ContainsFunc(scenarios, func(s scenario.Scenario) bool { return s.Break != "" })
+	broken := slices.ContainsFunc(scenarios, scenario.Scenario.Broken)
 	if f.broken == "" && (broken || f.mutation != "") {
 		if f.broken, err = cluster.Build(ctx, f.dir, "knell_break"); err != nil {
 			return built, err

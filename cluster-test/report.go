@@ -21,10 +21,11 @@ func report(w io.Writer, r scenario.Result) {
 		fmt.Fprintf(w, "  SKIPPED: %s\n", r.Skipped)
 		return
 	case r.Expected && !r.Failed():
-		fmt.Fprintf(w, "  found as expected: %d violations of C1, such as: %s\n", check.Count(r.Violations, check.C1), first(r.Violations))
+		fmt.Fprintf(w, "  found as expected after %v: %d violations of %s, such as: %s\n", r.Seen.Round(100*time.Millisecond),
+			check.Count(r.Violations, r.Wanted()), r.Wanted(), first(r.Violations, r.Wanted()))
 		return
 	case r.Expected:
-		fmt.Fprintf(w, "  FAILED: no violation of C1 was found, though a mechanism is missing\n")
+		fmt.Fprintf(w, "  FAILED: no violation of %s was found, though a mechanism is missing\n", r.Wanted())
 	}
 	count := map[check.Claim]int{}
 	for _, v := range r.Violations {
@@ -45,14 +46,16 @@ func report(w io.Writer, r scenario.Result) {
 	}
 }
 
-// first returns the first violation of C1.
-func first(vs []check.Violation) string {
+// first returns the violation of claim that was there to be seen first.
+func first(vs []check.Violation, claim check.Claim) string {
+	var at time.Duration
+	text := "none"
 	for _, v := range vs {
-		if v.Claim == check.C1 {
-			return v.String()
+		if v.Claim == claim && len(v.Ops) > 0 && (text == "none" || v.Ops[len(v.Ops)-1].End < at) {
+			at, text = v.Ops[len(v.Ops)-1].End, v.String()
 		}
 	}
-	return "none"
+	return text
 }
 
 // table prints one line a scenario.

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,8 +43,10 @@ type Result struct {
 	Unavailable time.Duration // verifications unanswered, all replicas added up
 	Logout      time.Duration // the slowest, with retries
 	Took        time.Duration
-	Expected    bool   // violations of C1 are what should be found
-	Dir         string // where data, logs and history are; "" when they were removed
+	Expected    bool          // violations are what should be found
+	Finds       check.Claim   // of this claim; "": C1
+	Seen        time.Duration // when the first of them could be seen, counted from the first verification
+	Dir         string        // where data, logs and history are; "" when they were removed
 }
 
 // Failed reports whether the run shows a defect, or fails to show one that is there.
@@ -52,10 +55,13 @@ func (r Result) Failed() bool {
 	case r.Skipped != "":
 		return false
 	case r.Expected:
-		return check.Count(r.Violations, check.C1) == 0
+		return check.Count(r.Violations, r.Wanted()) == 0
 	}
 	return r.Err != nil || len(r.Violations) > 0
 }
+
+// Wanted returns the claim that the run should find violated, if Expected.
+func (r Result) Wanted() check.Claim { return cmp.Or(r.Finds, check.C1) }
 
 // users returns the accounts of a run. Their passwords protect nothing: the cluster is gone when the run ends.
 func users() []traffic.User {
@@ -70,7 +76,7 @@ func users() []traffic.User {
 func load(targets []string, seed uint64) traffic.Config {
 	return traffic.Config{
 		Targets: targets, Users: users(), Seed: seed,
-		Sessions: 120, Verify: 250, Balanced: 100, Logout: 12, Login: 8, Refresh: 6,
+		Sessions: 120, Verify: 250, Balanced: 100, Logout: 12, Login: 8, Refresh: 6, Theft: 1,
 	}
 }
 
@@ -85,7 +91,8 @@ func Run(ctx context.Context, s Scenario, set Settings) Result {
 	if set.Break != "" {
 		s.Break = set.Break
 	}
-	res.Expected = s.Break != "" || set.ExpectViolation
+	res.Expected = s.Break != "" || s.Finds != "" || set.ExpectViolation
+	res.Finds = s.Finds
 	dir, err := os.MkdirTemp(set.Dir, s.Name+"-")
 	if err != nil {
 		res.Err = err
@@ -97,6 +104,7 @@ func Run(ctx context.Context, s Scenario, set Settings) Result {
 	if res.Err == nil || len(h.Ops) > 0 {
 		res.Violations = check.All(h, s.Check)
 		res.Coverage = check.Cover(h)
+		res.Seen = seen(h, res.Violations, res.Wanted())
 		res.Logout, _, _ = check.SlowestLogout(h)
 		for _, o := range check.Outages(h) {
 			if o.Replica != history.Balanced {
@@ -122,8 +130,8 @@ func Run(ctx context.Context, s Scenario, set Settings) Result {
 // conduct runs the cluster, its clients and the faults.
 func conduct(ctx context.Context, s Scenario, set Settings, dir string, rec *history.Recorder) (err error) {
 	cfg := cluster.Config{Binary: set.Binary, Dir: dir, Lease: set.Lease}
-	if s.Break != "" {
-		cfg.Binary, cfg.Env = set.Broken, []string{"KNELL_BREAK=" + s.Break}
+	if s.Broken() {
+		cfg.Binary, cfg.Env = set.Broken, []string{"KNELL_BREAK=" + s.Break, "KNELL_FAULTS=" + filepath.Join(dir, faultDir)}
 	}
 	if s.Cluster != nil {
 		s.Cluster(&cfg)
