@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
@@ -36,6 +37,8 @@ func main() {
 // flags are the settings of a run.
 type flags struct {
 	short, keep, list, expect, noSandbox bool
+	failover, busy                       int
+	fixed                                bool
 	duration, lease                      time.Duration
 	seed                                 uint64
 	binary, broken, dir, mutation, file  string
@@ -60,9 +63,12 @@ func parse(args []string, stderr io.Writer) (flags, error) {
 	set.StringVar(&f.broken, "broken-binary", "", "knell built with -tags knell_break (default: build it when a scenario needs it)")
 	set.StringVar(&f.mutation, "break", "", "mechanism to leave out in every scenario, by its name in internal/fence")
 	set.BoolVar(&f.expect, "expect-violation", false, "succeed only when every scenario finds a violation of C1")
-	set.DurationVar(&f.lease, "lease", 4*time.Second, "lease of the replicas; this is their own default")
+	set.DurationVar(&f.lease, "lease", 5*time.Second, "lease of the replicas; this is their own default")
 	set.BoolVar(&f.noSandbox, "no-sandbox", false, "do not make namespaces; scenarios that need them are skipped")
 	set.StringVar(&f.file, "check", "", "judge this history file and end")
+	set.IntVar(&f.failover, "failover", 0, "measure what so many kills and pauses of the log's leader cost, print a table and end")
+	set.IntVar(&f.busy, "busy", 0, "with -failover: goroutines that keep the machine busy")
+	set.BoolVar(&f.fixed, "fixed-timers", false, "with -failover: leave nats-server's own election timers; needs -lease 12s or more")
 	if err := set.Parse(args); err != nil {
 		return f, err
 	}
@@ -95,6 +101,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 			fmt.Fprintf(stdout, "%-22s %s\n", s.Name, s.Proves)
 		}
 		return exitOK
+	case f.failover > 0:
+		return failovers(f, stdout, stderr)
 	case f.file != "":
 		return judge(f.file, stdout, stderr)
 	}
@@ -198,7 +206,7 @@ func runAll(ctx context.Context, f flags, scenarios []scenario.Scenario, stdout 
 	return exitOK, nil
 }
 
-// judge checks a history that was written before.
+// judge checks a history that was written before, and the logs that lie beside it.
 func judge(path string, stdout, stderr io.Writer) int {
 	file, err := os.Open(path)
 	if err != nil {
@@ -211,12 +219,20 @@ func judge(path string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "cluster-test:", err)
 		return exitUsage
 	}
-	found := check.All(h, check.Options{Outage: true, Slack: time.Hour})
+	logs, err := history.ReadLogs(filepath.Dir(path))
+	if err != nil {
+		fmt.Fprintln(stderr, "cluster-test:", err)
+		return exitUsage
+	}
+	found, undecided := scenario.Judge(h, logs, check.Options{Outage: true, Slack: time.Hour})
 	for _, v := range found {
 		fmt.Fprintln(stdout, v)
 	}
-	fmt.Fprintf(stdout, "%d operations, %d violations (availability not judged)\n", len(h.Ops), len(found))
-	if len(found) > 0 {
+	if undecided != nil {
+		fmt.Fprintln(stdout, undecided)
+	}
+	fmt.Fprintf(stdout, "%d operations, logs of %d replicas, %d violations (availability not judged)\n", len(h.Ops), len(logs), len(found))
+	if len(found) > 0 || undecided != nil {
 		return exitFailed
 	}
 	return exitOK

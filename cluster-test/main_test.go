@@ -56,6 +56,39 @@ func TestCheckFile(t *testing.T) {
 	}
 }
 
+func TestCheckFileWithLogs(t *testing.T) {
+	dir := t.TempDir()
+	h := &history.History{Ops: []history.Op{
+		{Kind: history.Login, Outcome: history.OK, Session: 1, Start: 1, End: 2, SID: "a"},
+		{Kind: history.Verify, Outcome: history.Refused, Session: 1, Start: 3, End: 4, Status: 401},
+	}}
+	f, err := os.Create(filepath.Join(dir, "history.ndjson"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Write(f); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	check := func(log string) (int, string) {
+		if err := os.WriteFile(history.LogFile(dir, 0), []byte(log), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		code := run([]string{"-check", f.Name()}, &out, &out)
+		return code, out.String()
+	}
+	code, out := check(`{"seq":1,"id":"x","type":"knell.node.beat"}` + "\n" + `{"end":{"seq":1,"digest":"d"}}`)
+	for _, want := range []string{"C2, session 1", "C4, session 1", "linear, session 1", "logs of 1 replicas, 3 violations"} {
+		if code != exitFailed || !strings.Contains(out, want) {
+			t.Errorf("exit %d, want %q in:\n%s", code, want, out)
+		}
+	}
+	if code, out := check(`{"seq":1,"id":"x","type":"knell.node.beat"}`); code != exitUsage || !strings.Contains(out, "cut off") {
+		t.Errorf("a log without its end: exit %d:\n%s", code, out)
+	}
+}
+
 func TestVerdicts(t *testing.T) {
 	leak := []check.Violation{{Claim: check.C1}}
 	tests := []struct {

@@ -61,12 +61,17 @@ func first(vs []check.Violation, claim check.Claim) string {
 // table prints one line a scenario.
 func table(w io.Writer, results []scenario.Result) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "scenario\tseed\tverdict\tops\tlogouts\tC1\tC2\tC3\tother\tunavailable\tslowest logout\ttook")
+	fmt.Fprintln(t, "scenario\tseed\tverdict\tops\tlogouts\tC1\tC2\tC3\tC4\tother\tunavailable\tslowest logout\ttook")
 	for _, r := range results {
-		c1, c2, c3 := check.Count(r.Violations, check.C1), check.Count(r.Violations, check.C2), check.Count(r.Violations, check.C3)
-		fmt.Fprintf(t, "%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%v\t%v\t%v\n", r.Scenario, r.Seed, verdict(r), r.Coverage.Ops,
-			r.Coverage.Logouts, c1, c2, c3, len(r.Violations)-c1-c2-c3, r.Unavailable.Round(10*time.Millisecond),
-			r.Logout.Round(100*time.Microsecond), r.Took.Round(100*time.Millisecond))
+		fmt.Fprintf(t, "%s\t%d\t%s\t%d\t%d\t", r.Scenario, r.Seed, verdict(r), r.Coverage.Ops, r.Coverage.Logouts)
+		other := len(r.Violations)
+		for _, claim := range []check.Claim{check.C1, check.C2, check.C3, check.C4} {
+			n := check.Count(r.Violations, claim)
+			other -= n
+			fmt.Fprintf(t, "%d\t", n)
+		}
+		fmt.Fprintf(t, "%d\t%v\t%v\t%v\n", other, r.Unavailable.Round(10*time.Millisecond), r.Logout.Round(100*time.Microsecond),
+			r.Took.Round(100*time.Millisecond))
 	}
 	t.Flush()
 }

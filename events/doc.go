@@ -1,6 +1,6 @@
 // Package events owns Knell's event log: the vocabulary, its wire format (CloudEvents 1.0, structured JSON), the NATS
-// subjects, the JetStream stream KNELL, and the two things that anybody does with it, Append and Follow. It is what a
-// consumer of events imports.
+// subjects, the JetStream stream KNELL, and what anybody does with it: Append, Follow and Read. It is what a consumer of
+// events imports.
 //
 // It does not know what an event does to a session. Whether an event took effect or lost a race is decided by who folds
 // the log; here, what is in the log is in the log.

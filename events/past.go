@@ -31,6 +31,7 @@ type job struct {
 	after  uint64 // delivered to here
 	anchor []byte // data of the message at after, if it is known
 	need   uint64 // read at least to here
+	upTo   uint64 // read exactly to here; 0: to the end of the log
 	verify bool   // compare the message at after even if nothing follows it
 }
 
@@ -95,6 +96,8 @@ func (l *Log) readPast(ctx context.Context, j job, out chan<- []Message) error {
 		return fmt.Errorf("%w: the stream was created at %v, not at %v", ErrRewound, st.Created, l.created)
 	case st.Last < j.after:
 		return fmt.Errorf("%w: at %d, and %d was delivered", errShort, st.Last, j.after)
+	case st.Last < j.upTo:
+		return fmt.Errorf("%w: at %d, and %d was asked for", errShort, st.Last, j.upTo)
 	case st.First > j.after+1 && st.Replicas > 1 && st.Leader != l.cfg.Node:
 		// The copy of one server may be damaged. It leads for now; its own node sees the same and ends.
 		return fmt.Errorf("%w: %s, which leads, has %d for the first, and %d is next", errIncomplete, st.Leader, st.First, j.after+1)
@@ -109,6 +112,9 @@ func (l *Log) readPast(ctx context.Context, j job, out chan<- []Message) error {
 		j.anchor = nil
 	}
 	target := max(st.Last, j.need)
+	if j.upTo != 0 {
+		target = j.upTo
+	}
 	if target == j.after && !(j.verify && j.anchor != nil) {
 		return nil
 	}

@@ -12,6 +12,29 @@ const (
 	subjectNode   = "knell.node."
 )
 
+// Access says who may read a message of the log. The zero value is nobody but the replicas.
+type Access uint8
+
+const (
+	// Secret messages hold hashes of passwords and of client secrets.
+	Secret Access = iota
+	// Internal messages are what replicas say about themselves to each other.
+	Internal
+	// Public messages are for everybody who may read events.
+	Public
+)
+
+// AccessTo returns who may read what is on a NATS subject of the log.
+func AccessTo(subject string) Access {
+	switch {
+	case strings.HasPrefix(subject, subjectEvents):
+		return Public
+	case strings.HasPrefix(subject, subjectNode):
+		return Internal
+	}
+	return Secret
+}
+
 // Subject returns the NATS subject on which e travels, by its payload and, for what a node says of itself, by its node
 // name. Nothing that a user or an OAuth client chose stands in it.
 func Subject(e *Event) string {
@@ -21,7 +44,7 @@ func Subject(e *Event) string {
 	case "revoked":
 		return subjectEvents + string(typ)
 	case "log":
-		return subjectEvents + "log"
+		return subjectSecret + "log" // it has the key of hashed user names
 	case "node":
 		return subjectNode + e.Node
 	case "secret":

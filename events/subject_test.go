@@ -17,7 +17,7 @@ func TestSubjects(t *testing.T) {
 		return hex.EncodeToString(h[:])[:3]
 	}
 	want := map[events.Type]string{
-		events.TypeLogStarted:        "knell.event.log",
+		events.TypeLogStarted:        "knell.secret.log",
 		events.TypeSessionRevoked:    "knell.event.revoked.session",
 		events.TypeUserRevoked:       "knell.event.revoked.user",
 		events.TypeClientRevoked:     "knell.event.revoked.client",
@@ -80,3 +80,22 @@ func TestIDText(t *testing.T) {
 }
 
 func base32text(id events.ID) string { return base32.StdEncoding.EncodeToString(id[:]) }
+
+func TestAccess(t *testing.T) {
+	for _, info := range events.Types() {
+		family, _, _ := strings.Cut(string(info.Type), ".")
+		want := events.Public
+		switch family {
+		case "secret", "log":
+			want = events.Secret
+		case "node":
+			want = events.Internal
+		}
+		if got := events.AccessTo(events.Subject(example(info.Example))); got != want {
+			t.Errorf("%s: %d, want %d", info.Type, got, want)
+		}
+	}
+	if events.AccessTo("knell.eventual") != events.Secret || events.AccessTo("") != events.Secret {
+		t.Error("an unknown subject is not secret")
+	}
+}

@@ -52,6 +52,17 @@ type Node interface {
 	Status() node.Status
 }
 
+// Log reads the log as a replica understands it.
+type Log interface {
+	ReadLog(ctx context.Context, after, upTo uint64, deliver func(node.LogEntry) error) (node.LogEnd, error)
+}
+
+// LocalNode is what local administration needs of a replica; *node.Node is one.
+type LocalNode interface {
+	Node
+	Log
+}
+
 // Config holds the settings of the HTTP surface. The zero Config is ready for use.
 type Config struct {
 	// LogoutWait bounds how long a logout, or any other command that waits for all replicas, is waited for before the
@@ -117,15 +128,16 @@ func New(n Node, cfg Config) http.Handler {
 	return r
 }
 
-// NewLocal returns the administration of users and clients and the status of n without authentication. Its events have
-// the actor "local". Serve it only where file permissions say who may connect: on a Unix socket in the data directory.
-func NewLocal(n Node, cfg Config) http.Handler {
+// NewLocal returns the administration of users and clients, the status and the log of n without authentication. Its events
+// have the actor "local". Serve it only where file permissions say who may connect: on a Unix socket in the data directory.
+func NewLocal(n LocalNode, cfg Config) http.Handler {
 	a := newAPI(n, cfg)
 	a.local = true
 	r := a.router()
 	r.Group(func(r chi.Router) {
 		r.Use(a.common()...)
 		get(r, "/status", a.fullStatus)
+		get(r, "/log", (&logHandler{a, n}).serve)
 		r.Group(func(r chi.Router) {
 			r.Use(a.requireReady)
 			a.accountRoutes(r)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -73,9 +74,13 @@ func TestLogoutIsCompleteEverywhere(t *testing.T) {
 			c.verified(at, token, 200, "X-Knell-User: "+c.user.ID.String(), "X-Knell-Roles: ")
 		}
 		start := time.Now()
-		expect(t, call(c.api["b"], "POST", "/logout", "", token), 204)
+		w := call(c.api["b"], "POST", "/logout", "", token)
+		expect(t, w, 204)
 		if took := time.Since(start); took > time.Second {
 			t.Errorf("logout took %v", took)
+		}
+		if got := w.Header().Get("Server-Timing"); !regexp.MustCompile(`^commit;dur=\d+\.\d{3}, barrier;dur=\d+\.\d{3}(;desc="[ac]")?$`).MatchString(got) {
+			t.Errorf("Server-Timing: %q", got)
 		}
 		for _, at := range []string{"a", "b", "c"} {
 			c.verified(at, token, 401, `WWW-Authenticate: Bearer realm="knell", error="invalid_token", error_description="the session has ended"`)
@@ -108,6 +113,10 @@ func TestLogoutWithReplicaCutOff(t *testing.T) {
 		c.verified("a", token, 401)
 		c.verified("c", token, 200) // as was said: pending
 
+		if got := w.Header().Get("Server-Timing"); !strings.HasPrefix(got, "commit;dur=") || strings.Contains(got, "barrier") {
+			t.Errorf("Server-Timing of what is pending: %q", got)
+		}
+
 		w = call(c.api["a"], "POST", "/logout", "", token)
 		expect(t, w, 503, "WWW-Authenticate: -", "Preference-Applied: -")
 		if w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "not every replica") {
@@ -117,6 +126,13 @@ func TestLogoutWithReplicaCutOff(t *testing.T) {
 		time.Sleep(time.Until(body.Certain))
 		c.verified("c", token, 503) // its lease has ended
 		expect(t, call(c.api["a"], "POST", "/logout", "", token), 204)
+
+		// The next one waits for nobody: no lease is left that could outlive it.
+		w = call(c.api["a"], "POST", "/logout", "", c.login("b"))
+		expect(t, w, 204)
+		if got := w.Header().Get("Server-Timing"); strings.Contains(got, `"c"`) {
+			t.Errorf("Server-Timing: %q", got)
+		}
 		c.log["c"].Heal()
 	})
 }

@@ -26,7 +26,7 @@ type scripted struct {
 	behind bool // not ready
 }
 
-var _ Node = (*scripted)(nil)
+var _ LocalNode = (*scripted)(nil)
 
 func (s *scripted) Verify(context.Context, string) (node.Identity, error) {
 	if s.panics != nil {
@@ -75,6 +75,9 @@ func (s *scripted) SetRoles(context.Context, events.ID, []string, []string, node
 	return s.err
 }
 func (s *scripted) CreateClient(context.Context, node.NewClient, node.Origin) error { return s.err }
+func (s *scripted) ReadLog(context.Context, uint64, uint64, func(node.LogEntry) error) (node.LogEnd, error) {
+	return node.LogEnd{}, s.err
+}
 
 // logTo returns a logger for all levels, and what it has written.
 func logTo() (*slog.Logger, *bytes.Buffer) {

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"io"
 	"mime"
 	"net/http"
@@ -39,6 +40,17 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 		return nil, err
 	}
 	return nil, badRequest("the body did not arrive whole")
+}
+
+// emptyBody reports whether the body of r has nothing in it. One that is sent in chunks says so only at its end; what was read to
+// find out is put back.
+func emptyBody(w http.ResponseWriter, r *http.Request) (bool, error) {
+	if r.ContentLength >= 0 {
+		return r.ContentLength == 0, nil
+	}
+	body, err := readBody(w, r, maxJSON)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return len(body) == 0, err
 }
 
 // isMediaType reports whether the Content-Type value is want, in UTF-8 if it says anything about that.

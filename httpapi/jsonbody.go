@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -92,7 +93,9 @@ func decodeMember(dec *json.Decoder, name string, target any) error {
 	want := "a string"
 	switch target := target.(type) {
 	case *string:
-		err = unmarshalSet(raw, target)
+		if err = unmarshalSet(raw, target); err == nil {
+			err = checkText(*target)
+		}
 	case *bool:
 		want = "true or false"
 		err = unmarshalSet(raw, target)
@@ -105,8 +108,22 @@ func decodeMember(dec *json.Decoder, name string, target any) error {
 	default:
 		panic("httpapi: member of an unsupported type")
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, errHalfPair):
+		return badRequest("member %q has U+FFFD or half of a surrogate pair in it", name)
+	case err != nil:
 		return badRequest("member %q must be %s", name, want)
+	}
+	return nil
+}
+
+var errHalfPair = errors.New("half of a surrogate pair")
+
+// checkText refuses U+FFFD. encoding/json reads every half of a surrogate pair as that character: passwords that differ would
+// be one.
+func checkText(s string) error {
+	if strings.ContainsRune(s, utf8.RuneError) {
+		return errHalfPair
 	}
 	return nil
 }
@@ -125,6 +142,9 @@ func allSet(items []*string) ([]string, error) {
 	for _, item := range items {
 		if item == nil {
 			return nil, errNull
+		}
+		if err := checkText(*item); err != nil {
+			return nil, err
 		}
 		values = append(values, *item)
 	}

@@ -31,8 +31,8 @@ func (a *api) thisSession(w http.ResponseWriter, r *http.Request) error {
 	if r.URL.RawQuery != "" {
 		return badRequest("parameters belong into the body, not into the URL")
 	}
-	if r.ContentLength == 0 {
-		return nil
+	if empty, err := emptyBody(w, r); empty || err != nil {
+		return err
 	}
 	form, err := readForm(w, r)
 	if err != nil {
@@ -58,7 +58,9 @@ func (a *api) revoke(w http.ResponseWriter, r *http.Request, command func(contex
 	}
 	ctx, cancel := commandContext(r, wait)
 	defer cancel()
+	ctx, timing := node.WithTiming(ctx)
 	err := command(ctx)
+	serverTiming(w.Header(), timing)
 
 	var pending *node.PendingError
 	switch {
@@ -81,6 +83,27 @@ func (a *api) revoke(w http.ResponseWriter, r *http.Request, command func(contex
 		Pending  []string `json:"pending"`
 		Certain  string   `json:"certain"`
 	}{pending.Seq, names, notBefore(pending.Certain)})
+}
+
+// serverTiming tells where the time of a command went (W3C Server Timing): until it was in the log and applied here, and from
+// then until every replica followed, with the name of the one that was waited for last. Whoever measures logouts from
+// outside needs both parts, and names and clocks of replicas are no secrets: /status has them.
+func serverTiming(h http.Header, t *node.Timing) {
+	if !t.Applied {
+		return
+	}
+	value := "commit;dur=" + milliseconds(t.Commit)
+	if t.Complete {
+		value += ", barrier;dur=" + milliseconds(t.Barrier)
+		if t.Last != "" {
+			value += `;desc="` + quotable(t.Last) + `"`
+		}
+	}
+	h.Set("Server-Timing", value)
+}
+
+func milliseconds(d time.Duration) string {
+	return strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'f', 3, 64)
 }
 
 // commandContext returns a context that ends after wait, but not when the client hangs up: who pressed "log out" and closed

@@ -117,7 +117,12 @@ func (a *api) changeUser(w http.ResponseWriter, r *http.Request, m members,
 		return
 	}
 	o := a.origin(r)
-	if len(m) > 0 || r.ContentLength != 0 {
+	empty, err := emptyBody(w, r)
+	if err != nil {
+		fail(w, r, a.n, err)
+		return
+	}
+	if len(m) > 0 || !empty {
 		required := slices.Sorted(maps.Keys(m))
 		all := members{"reason": &o.Reason}
 		maps.Copy(all, m)

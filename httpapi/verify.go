@@ -44,12 +44,17 @@ func (v *verifyHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // requireScopesOf returns an error unless id has every scope that the query or the header of r asks for. Both can only
-// add to what is required, so it does no harm that a client may have set the header. A demand that is empty or malformed
-// is a mistake in the proxy's configuration, and refused: it must not pass for no demand.
+// add to what is required, so it does no harm that a client may have set the header. A demand that is empty, malformed or
+// misspelt is a mistake in the proxy's configuration, and refused: it must not pass for no demand.
 func requireScopesOf(r *http.Request, id node.Identity) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return badRequest("the query is malformed")
+	}
+	for name := range query {
+		if name != "scope" {
+			return badRequest("the only query parameter is scope")
+		}
 	}
 	var required []string
 	for _, demands := range [][]string{query["scope"], r.Header[headerRequireScope]} {

@@ -128,12 +128,20 @@ func normalName(name string) (string, error) {
 	if name == "" || len(name) > 128 {
 		return "", fmt.Errorf("%w: name must have 1 to 128 bytes", ErrBadRequest)
 	}
-	for _, r := range name {
-		if !unicode.IsPrint(r) {
-			return "", fmt.Errorf("%w: name has a character that cannot be printed", ErrBadRequest)
-		}
+	if !printable(name) {
+		return "", fmt.Errorf("%w: name has a character that cannot be printed", ErrBadRequest)
 	}
 	return name, nil
+}
+
+// printable reports whether every character of s can be seen. U+FFFD stands for what was no character.
+func printable(s string) bool {
+	for _, r := range s {
+		if !unicode.IsPrint(r) || r == utf8.RuneError || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) {
+			return false
+		}
+	}
+	return true
 }
 
 // maxWords bounds the bytes of roles, and those of scopes: both have to fit into a token of 4 kB, base64 and all.

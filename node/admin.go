@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/knell-auth/knell/events"
 	"github.com/knell-auth/knell/internal/password"
@@ -79,14 +80,17 @@ func (n *Node) change(ctx context.Context, data events.Payload, subject string, 
 	case voidGone:
 		return ErrNotFound
 	case voidNoop:
-		return nil
+		// It was so already, and the log says so: done when every replica has applied what made it so.
+		return n.barrier(ctx, out.seq)
 	case voidChanged:
 		return errChanged
 	}
 	return fmt.Errorf("%w: void (%s)", ErrUnknownOutcome, out.void)
 }
 
-// changeUser validates a command against a user's record and commits it, anew while the record changes under it.
+// changeUser validates a command against a user's record and commits it, anew while the record changes under it. It answers
+// nothing from the local state alone: a replica that lags, within its lease, does not know yet of the session or the change
+// that the caller has just seen elsewhere. Whether there is anything to do is decided by the log's order.
 func (n *Node) changeUser(ctx context.Context, id events.ID, o Origin, data func(u *user) events.Payload) error {
 	for range tries {
 		n.mu.RLock()
@@ -95,14 +99,9 @@ func (n *Node) changeUser(ctx context.Context, id events.ID, o Origin, data func
 		if u != nil {
 			d = data(u)
 		}
-		seq := n.state.seq
 		n.mu.RUnlock()
 		if u == nil {
 			return fmt.Errorf("%w: user", ErrNotFound)
-		}
-		if d == nil {
-			// It is so already; it is done when every replica has applied what made it so.
-			return n.barrier(ctx, seq)
 		}
 		if err := n.change(ctx, d, id.String(), o); !errors.Is(err, errChanged) {
 			return err
@@ -115,9 +114,6 @@ func (n *Node) changeUser(ctx context.Context, id events.ID, o Origin, data func
 // the user any more.
 func (n *Node) DisableUser(ctx context.Context, id events.ID, o Origin) error {
 	return n.changeUser(ctx, id, o, func(u *user) events.Payload {
-		if u.disabled {
-			return nil
-		}
 		return &events.UserRevoked{User: id, Cause: "disabled", UserSeq: u.seq}
 	})
 }
@@ -125,21 +121,13 @@ func (n *Node) DisableUser(ctx context.Context, id events.ID, o Origin) error {
 // EnableUser lifts a DisableUser. Old sessions stay ended.
 func (n *Node) EnableUser(ctx context.Context, id events.ID, o Origin) error {
 	return n.changeUser(ctx, id, o, func(u *user) events.Payload {
-		if !u.disabled {
-			return nil
-		}
 		return &events.UserEnabled{User: id, UserSeq: u.seq}
 	})
 }
 
 // RevokeUser ends all sessions of a user. It returns when no replica accepts a token of them any more.
 func (n *Node) RevokeUser(ctx context.Context, id events.ID, o Origin) error {
-	return n.changeUser(ctx, id, o, func(u *user) events.Payload {
-		if u.head == nil {
-			return nil
-		}
-		return &events.UserRevoked{User: id}
-	})
+	return n.changeUser(ctx, id, o, func(*user) events.Payload { return &events.UserRevoked{User: id} })
 }
 
 // SetPassword sets a password and ends the user's sessions.
@@ -162,9 +150,6 @@ func (n *Node) SetRoles(ctx context.Context, id events.ID, roles, scope []string
 		return ErrFull
 	}
 	return n.changeUser(ctx, id, o, func(u *user) events.Payload {
-		if slices.Equal(u.roles, roles) && slices.Equal(u.scope, scope) {
-			return nil
-		}
 		return &events.UserRolesChanged{User: id, Roles: roles, Scope: scope, UserSeq: u.seq}
 	})
 }
@@ -211,10 +196,16 @@ func (u *user) view() (User, bool) {
 	}, true
 }
 
+// maxClientName bounds the name of a client that people see, in bytes.
+const maxClientName = 256
+
 // CreateClient creates an OAuth client and returns when every replica knows it.
 func (n *Node) CreateClient(ctx context.Context, nc NewClient, o Origin) error {
 	if !clientID(nc.ID) {
 		return fmt.Errorf("%w: client id must have 1 to 64 of A-Z a-z 0-9 . _ -, and must not look like a user id", ErrBadRequest)
+	}
+	if len(nc.Name) > maxClientName || !utf8.ValidString(nc.Name) || !printable(nc.Name) {
+		return fmt.Errorf("%w: client name must have at most %d bytes, all of them printable", ErrBadRequest, maxClientName)
 	}
 	if n.nearlyFull(adminShare) {
 		return ErrFull

@@ -86,7 +86,7 @@ func (n *Node) observe(seq uint64, e *events.Event, out outcome) error {
 		}
 	case *events.NodeJoined:
 		if out.void == "" {
-			n.observeJoined(seq, d)
+			n.observeJoined(seq, e.Node, d)
 		}
 	case *events.NodeLeft:
 		if out.void == "" {
@@ -126,7 +126,9 @@ func (n *Node) observeBeat(seq uint64, e *events.Event, d *events.NodeBeat) erro
 		k.warnedAhead = true
 		n.log.Error("log time is far ahead of this replica's clock", "node", e.Node, "ahead", ahead)
 	}
-	n.publishLease(lease, now)
+	if !n.rivalledLocked(now) {
+		n.publishLease(lease, now)
+	}
 	k.mu.Unlock()
 	switch {
 	case conflict != nil:
@@ -134,7 +136,11 @@ func (n *Node) observeBeat(seq uint64, e *events.Event, d *events.NodeBeat) erro
 	case diverged:
 		return errDiverged
 	}
-	n.settle()
+	from := e.Node
+	if from == n.cfg.Name { // nobody waits for that
+		from = ""
+	}
+	n.settle(from)
 	return nil
 }
 
@@ -142,9 +148,9 @@ func (n *Node) observeBeat(seq uint64, e *events.Event, d *events.NodeBeat) erro
 func millis(n uint64) time.Duration { return time.Duration(min(n, 1<<32)) * time.Millisecond }
 
 // observeJoined notes that a life has begun and, where its directory proves it, that the one before has ended.
-func (n *Node) observeJoined(seq uint64, d *events.NodeJoined) {
+func (n *Node) observeJoined(seq uint64, node string, d *events.NodeJoined) {
 	n.keeping.mu.Lock()
-	n.keeping.joined[d.Incarnation] = joining{seq, d.Issuer, d.Audience}
+	n.keeping.joined[d.Incarnation] = joining{seq, node, d.Issuer, d.Audience}
 	n.keeping.mu.Unlock()
 	if !d.Replaces.IsZero() && d.Replaces != n.life.inc {
 		n.observeLeft(d.Replaces)
@@ -155,10 +161,11 @@ func (n *Node) observeLeft(inc events.ID) {
 	k := &n.keeping
 	k.mu.Lock()
 	k.machine.Left(fence.Incarnation(inc))
+	name := k.nameLocked(fence.Incarnation(inc))
 	delete(k.peers, inc)
 	delete(k.joined, inc)
 	k.mu.Unlock()
-	n.settle()
+	n.settle(name)
 }
 
 // narrows reports whether a command may wait at a barrier for an event of this kind.
@@ -217,7 +224,7 @@ func (n *Node) hear(from string, data []byte) {
 	k.machine.Report(fence.Incarnation(inc), seq)
 	k.peers[inc].applied = max(k.peers[inc].applied, seq)
 	k.mu.Unlock()
-	n.settle()
+	n.settle(from)
 }
 
 // sameDigest compares d with this replica's digest at seq; known is false when it has not got there or has forgotten it.

@@ -161,8 +161,9 @@ func must[T any](v T, err error) func(testing.TB) T {
 	}
 }
 
-// loopWorkers is how many callers the closed loop has. The log commits in groups: with few callers the groups are small.
-const loopWorkers = 768
+// loopWorkers is how many callers the closed loop has. The log commits in groups: with few callers the groups are small, and
+// the loop waits for the disk most of the time.
+const loopWorkers = 4096
 
 // BenchmarkLogout compares a complete logout on three embedded, synced replicas with a bare synced publish to the same
 // stream, one at a time and in turn, and counts logouts a second in a closed loop.

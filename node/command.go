@@ -30,6 +30,9 @@ type waiter struct {
 	out    outcome       // valid once done is closed
 	tag    uint64        // of its barrier
 	early  time.Duration // when a mutation ends the barrier; 0: never
+
+	applied, complete time.Time // own apply, end of the barrier; guarded by waiters.mu until done is closed
+	last              string    // who was waited for last
 }
 
 // waiters finds the command of an event id, and of a barrier.
@@ -111,7 +114,7 @@ func (w *waiters) applied(id events.ID, out outcome) (tag uint64, barrier bool) 
 	if wt == nil || wt.seq != 0 {
 		return 0, false
 	}
-	wt.seq, wt.out = out.seq, out
+	wt.seq, wt.out, wt.applied = out.seq, out, time.Now()
 	if wt.effect == plain || out.void != "" {
 		close(wt.done)
 		return 0, false
@@ -127,12 +130,13 @@ func (w *waiters) tagLocked(wt *waiter) uint64 {
 	return wt.tag
 }
 
-// complete lets the command of a barrier go on.
-func (w *waiters) complete(tag uint64) {
+// complete lets the command of a barrier go on, which waited for last in the end.
+func (w *waiters) complete(tag uint64, last string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if wt := w.byTag[tag]; wt != nil {
 		delete(w.byTag, tag)
+		wt.complete, wt.last = time.Now(), last
 		close(wt.done)
 	}
 }
@@ -159,24 +163,31 @@ func (n *Node) newEvent(data events.Payload, subject string, o Origin) *events.E
 // commit appends e and waits until this replica's own apply loop has applied it and, for a narrowing effect, until the
 // barrier is complete. The state then tells what came of it: a void outcome changed nothing and took no barrier.
 //
-// An error means that the outcome is unknown, unless it is ErrFull or a *PendingError.
+// An error means that the outcome is unknown, unless it is ErrFull, ErrBadRequest or a *PendingError.
 func (n *Node) commit(ctx context.Context, e *events.Event, eff effect) (outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
+	began := time.Now()
 	wt := n.wait.add(e.ID, eff)
 	defer n.wait.remove(e.ID, wt)
 	wt.early = n.endsEarly()
 	failed := n.append(ctx, e, eff)
 	select {
 	case <-wt.done:
+		noteTiming(ctx, wt, began)
 		return wt.out, nil
 	case err := <-failed:
-		if errors.Is(err, events.ErrFull) {
+		switch {
+		case errors.Is(err, events.ErrFull):
 			return outcome{}, ErrFull
+		case errors.Is(err, events.ErrInvalid): // it is not there and never will be
+			return outcome{}, fmt.Errorf("%w: it is too large to be recorded", ErrBadRequest)
 		}
 		return outcome{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 	case <-ctx.Done():
-		return outcome{}, n.unfinished(ctx, e.ID, wt)
+		err := n.unfinished(ctx, e.ID, wt)
+		noteTiming(ctx, wt, began)
+		return outcome{}, err
 	case <-n.ctx.Done():
 		return outcome{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, ErrClosed)
 	}
@@ -216,7 +227,8 @@ func (n *Node) barrier(ctx context.Context, seq uint64) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
-	wt := &waiter{effect: narrowing, done: make(chan struct{}), seq: seq}
+	began := time.Now()
+	wt := &waiter{effect: narrowing, done: make(chan struct{}), seq: seq, applied: began}
 	n.wait.mu.Lock()
 	tag := n.wait.tagLocked(wt)
 	n.wait.mu.Unlock()
@@ -224,6 +236,7 @@ func (n *Node) barrier(ctx context.Context, seq uint64) error {
 	n.openBarrier(seq, tag)
 	select {
 	case <-wt.done:
+		noteTiming(ctx, wt, began)
 		return nil
 	case <-ctx.Done():
 		return n.pendingError(seq)

@@ -141,6 +141,8 @@ func (s *state) foldUserRolesChanged(seq uint64, d *events.UserRolesChanged) voi
 		return voidGone
 	case u.seq != d.UserSeq:
 		return voidChanged
+	case slices.Equal(u.roles, d.Roles) && slices.Equal(u.scope, d.Scope):
+		return voidNoop
 	}
 	u.roles, u.scope = slices.Clone(d.Roles), slices.Clone(d.Scope)
 	u.seq, u.stale = seq, seq

@@ -31,6 +31,7 @@ type keeping struct {
 	owed, told  map[string]int
 	warnedAhead bool
 	lastDrift   time.Duration
+	silent      []string // whom the oldest barrier waited for at the last tick
 
 	begun, granted chan struct{}         // closed once
 	ring           [digestRing]events.ID // guarded by Node.mu
@@ -111,7 +112,8 @@ func (n *Node) keep() {
 			n.beat()
 		case <-tick.C:
 			n.watchClocks()
-			n.settle()
+			n.settle("")
+			n.noteSilent()
 			n.keeping.owesAgain()
 			n.report()
 		case <-slow.C:
@@ -216,22 +218,27 @@ func (n *Node) openBarrier(seq, tag uint64) {
 	done := k.machine.Barrier(seq, n.clock.read(), tag)
 	k.mu.Unlock()
 	if done {
-		n.wait.complete(tag)
+		n.wait.complete(tag, "")
 	}
 }
 
-// settle lets the commands go on whose barrier is complete.
-func (n *Node) settle() {
+// settle lets the commands go on whose barrier is complete now that something was heard of a replica; from is "" when time
+// has passed.
+func (n *Node) settle(from string) {
 	k := &n.keeping
 	k.mu.Lock()
 	now := n.clock.read()
 	tags := k.machine.Completed(nil, now)
+	last := ""
+	if len(tags) > 0 {
+		last = k.lastLocked(from)
+	}
 	k.mu.Unlock()
 	if n.cfg.Break&endingEarly != 0 {
 		tags = append(tags, n.wait.early(now)...)
 	}
 	for _, tag := range tags {
-		n.wait.complete(tag)
+		n.wait.complete(tag, last)
 	}
 }
 

@@ -70,11 +70,16 @@ func TestLogoutWaitsForASilentReplica(t *testing.T) {
 		r.accepted(tok)
 		r.links["c"].Cut()
 		began := time.Now()
-		if err := r.nodes["a"].Logout(context.Background(), tok.AccessToken, Origin{}); err != nil {
+		ctx, timing := WithTiming(context.Background())
+		if err := r.nodes["a"].Logout(ctx, tok.AccessToken, Origin{}); err != nil {
 			t.Fatal(err)
 		}
-		if took := time.Since(began); took < time.Second || took > 4*time.Second {
+		took := time.Since(began)
+		if took < time.Second || took > 4*time.Second {
 			t.Errorf("took %v, want about the rest of c's lease", took)
+		}
+		if !timing.Complete || timing.Last != "c" || timing.Commit+timing.Barrier != took || timing.Barrier < time.Second {
+			t.Errorf("%+v of %v", *timing, took)
 		}
 		if _, err := r.nodes["c"].Verify(context.Background(), tok.AccessToken); !errors.Is(err, ErrNotCurrent) {
 			t.Errorf("c: %v, want ErrNotCurrent", err)

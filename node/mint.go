@@ -29,7 +29,7 @@ func (n *Node) mint(id events.ID, g generation) (Tokens, error) {
 	}
 	n.hot.cache.Insert(access, token.Entry{Expires: uint32(c.Expires), Session: word, Claims: c})
 	t := Tokens{
-		AccessToken: access, ExpiresIn: time.Duration(c.Expires-c.IssuedAt) * time.Second, Scope: c.Scopes,
+		AccessToken: access, ExpiresIn: time.Duration(max(0, c.Expires-n.unix(n.clock.read()))) * time.Second, Scope: c.Scopes,
 		Session: id, Seq: c.Issued,
 	}
 	if refresh != (token.Refresh{}) {

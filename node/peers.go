@@ -29,8 +29,8 @@ func (k *keeping) observePeer(p events.Ping, seq uint64) {
 
 // joining is what a life said when it joined.
 type joining struct {
-	seq              uint64
-	issuer, audience string
+	seq                    uint64
+	node, issuer, audience string
 }
 
 // conflictLocked reports why this replica must not go on beside the one that pinged at seq. Only the younger of the two ends:
@@ -48,6 +48,26 @@ func (n *Node) conflictLocked(p events.Ping, seq uint64) error {
 			p.Node, other.issuer, other.audience, me.issuer, me.audience)
 	}
 	return nil
+}
+
+// rivalledLocked reports whether this replica must not begin to serve yet: another life may still hold a lease that has this
+// replica's name, or that issues tokens which this one would refuse. Either that life pings, and this one ends by
+// conflictLocked, or its horizon passes. Once a replica serves, it is the elder.
+func (n *Node) rivalledLocked(now fence.Reading) bool {
+	k := &n.keeping
+	select {
+	case <-k.granted:
+		return false
+	default:
+	}
+	me := k.joined[n.life.inc]
+	for inc := range k.horizons(now) {
+		other, ok := k.joined[inc]
+		if ok && inc != n.life.inc && (other.node == n.cfg.Name || other.issuer != me.issuer || other.audience != me.audience) {
+			return true
+		}
+	}
+	return false
 }
 
 // divergedLocked reports whether at least half of the live replicas made something else of the log than this one. A minority
@@ -93,13 +113,17 @@ func (n *Node) pendingError(seq uint64) error {
 	who, until := k.machine.Pending(seq, now)
 	e := &PendingError{Seq: seq, Certain: time.Now().Add(until - now.Mono)}
 	for _, inc := range who {
-		name := events.ID(inc).String()
-		if p := k.peers[events.ID(inc)]; p != nil {
-			name = p.name
-		}
-		e.Pending = append(e.Pending, name)
+		e.Pending = append(e.Pending, k.nameLocked(inc))
 	}
 	return e
+}
+
+// nameLocked returns the name of the replica that lives this life, or the life's when it is not known.
+func (k *keeping) nameLocked(inc fence.Incarnation) string {
+	if p := k.peers[events.ID(inc)]; p != nil {
+		return p.name
+	}
+	return events.ID(inc).String()
 }
 
 // measureLog notes how full the log is, so that noise is shed before room for revocations runs out.

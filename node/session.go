@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/knell-auth/knell/events"
@@ -37,7 +38,7 @@ func (n *Node) Login(ctx context.Context, req LoginRequest) (Tokens, error) {
 			n.noteFailure(acc, req)
 			return Tokens{}, ErrInvalidGrant
 		}
-		scope, err := grantScope(req.Scope, acc.scope)
+		scope, err := grantScope(req.Scope, n.throughClient(req.Client, acc.scope))
 		if err != nil {
 			return Tokens{}, err
 		}
@@ -47,6 +48,18 @@ func (n *Node) Login(ctx context.Context, req LoginRequest) (Tokens, error) {
 		}
 	}
 	return Tokens{}, fmt.Errorf("%w: the account keeps changing", ErrUnknownOutcome)
+}
+
+// throughClient returns which of a user's scopes a client may be granted: those that it has itself. A first-party login is
+// through no client.
+func (n *Node) throughClient(id string, scope []string) []string {
+	if id == "" {
+		return scope
+	}
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	c := n.state.clients[id]
+	return slices.DeleteFunc(slices.Clone(scope), func(s string) bool { return c == nil || !slices.Contains(c.scope, s) })
 }
 
 // errChanged: what a command was validated against changed before it got into the log.
@@ -243,10 +256,11 @@ func (n *Node) inGrace(v refreshView) bool {
 }
 
 // Logout ends the session of an access token. It returns nil only when no replica accepts a token of the session any more.
-// A correctly signed token whose session has ended already waits for the barrier of that revocation. When ctx ends after
-// the commit the error is a *PendingError.
+// A correctly signed token whose session has ended already waits for the barrier of that revocation. An expired token is as
+// good as a fresh one: who logs out after a pause wants the refresh token to be dead. When ctx ends after the commit the
+// error is a *PendingError.
 func (n *Node) Logout(ctx context.Context, accessToken string, o Origin) error {
-	c, err := n.authentic(ctx, accessToken)
+	c, err := n.authentic(ctx, accessToken, expiredOK)
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ func (n *Node) unix(now fence.Reading) int64 { return max(n.clock.unix(now), n.h
 
 // verifyFirst verifies a token that is not in the cache, and puts it there.
 func (n *Node) verifyFirst(ctx context.Context, accessToken string) (*token.Claims, error) {
-	c, err := n.authentic(ctx, accessToken)
+	c, err := n.authentic(ctx, accessToken, liveOnly)
 	if err != nil {
 		return nil, err
 	}
@@ -63,16 +63,24 @@ func (n *Node) verifyFirst(ctx context.Context, accessToken string) (*token.Clai
 	return c, verdict
 }
 
+// expiry says whether an expired token is good enough.
+type expiry bool
+
+const (
+	liveOnly  expiry = false
+	expiredOK expiry = true // to end its session
+)
+
 // authentic checks everything about a token but its session: form, signature, issuer, audience, times, epoch. When it
 // returns, this replica has applied the sequence at which the token was issued.
-func (n *Node) authentic(ctx context.Context, accessToken string) (*token.Claims, error) {
+func (n *Node) authentic(ctx context.Context, accessToken string, exp expiry) (*token.Claims, error) {
 	lease := n.hot.lease.Load()
 	now := n.clock.read()
 	// Before the signature: a flood of unknown tokens to a fenced replica shall cost nothing.
 	if !lease.Valid(now) {
 		return nil, ErrNotCurrent
 	}
-	c, err := n.gate(accessToken, n.unix(now))
+	c, err := n.gate(accessToken, n.unix(now), exp)
 	if !lease.Valid(n.clock.read()) {
 		return nil, ErrNotCurrent
 	}
@@ -89,14 +97,18 @@ func (n *Node) authentic(ctx context.Context, accessToken string) (*token.Claims
 }
 
 // gate checks form, signature and claims; of a token that passed before, its expiry alone.
-func (n *Node) gate(accessToken string, now int64) (*token.Claims, error) {
+func (n *Node) gate(accessToken string, now int64, exp expiry) (*token.Claims, error) {
 	if e, ok := n.hot.cache.Lookup(accessToken); ok {
-		if now >= int64(e.Expires) {
+		if now >= int64(e.Expires) && exp == liveOnly {
 			return nil, token.ErrExpired
 		}
 		return e.Claims, nil
 	}
-	c, err := n.signing.gate.Verify(accessToken, now)
+	verify := n.signing.gate.Verify
+	if exp == expiredOK {
+		verify = n.signing.gate.VerifyExpired
+	}
+	c, err := verify(accessToken, now)
 	if err == nil && events.ID(c.Epoch) != n.epoch() {
 		return nil, errors.New("issued in another epoch of the log")
 	}

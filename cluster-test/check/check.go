@@ -22,6 +22,10 @@ const (
 	C2 Claim = "C2"
 	// C3: a refresh token works once.
 	C3 Claim = "C3"
+	// C4: every state change has its one event, and all replicas have the same events at the same sequences.
+	C4 Claim = "C4"
+	// Linear: some order of a session's operations explains what they were answered (package linear judges it).
+	Linear Claim = "linear"
 	// Live: a healthy majority serves, and a replica that nothing disturbed does not turn good tokens away.
 	Live Claim = "live"
 	// Interface: an answer that the interface does not have.

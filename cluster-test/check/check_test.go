@@ -20,6 +20,9 @@ import (
 //	options slack=1s logout=5s outage
 //	10 20 r0 login s1 ok succ=7 exp=300s    (milliseconds from and to, replica or "lb", session, outcome)
 //	fault kill r1 30 60
+//	log 12 session.started a u=alice        (at all replicas; "log r1 12 ..." at one of them, instead)
+//	log 13 session.refreshed a gen=1 void=changed
+//	end r1 20 digest=x applied=y withheld=2 (else: the last event, the same digest, and as much withheld as there are gaps)
 //	want C1 C2                              (one word a violation, or "nothing")
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -32,7 +35,7 @@ func TestScenarios(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer f.Close()
-		c := &scenario{h: &history.History{}}
+		c := newScenario()
 		lines := bufio.NewScanner(f)
 		for n := 1; lines.Scan(); n++ {
 			where := fmt.Sprintf("%s:%d", file, n)
@@ -42,7 +45,7 @@ func TestScenarios(t *testing.T) {
 			}
 			if words[0] == "want" {
 				t.Run(c.name, func(t *testing.T) { c.judge(t, where, words[1:]) })
-				c = &scenario{h: &history.History{}}
+				c = newScenario()
 				continue
 			}
 			if err := c.add(words); err != nil {
@@ -56,11 +59,14 @@ type scenario struct {
 	name string
 	h    *history.History
 	o    Options
+	logs *logs
 }
+
+func newScenario() *scenario { return &scenario{h: &history.History{}, logs: &logs{}} }
 
 func (c *scenario) judge(t *testing.T, where string, want []string) {
 	slices.SortStableFunc(c.h.Ops, func(a, b history.Op) int { return int(a.Start - b.Start) })
-	vs := All(c.h, c.o)
+	vs := append(All(c.h, c.o), Logs(c.h, c.logs.all(), c.o)...)
 	got := []string{}
 	for _, v := range vs {
 		got = append(got, string(v.Claim))
@@ -85,6 +91,8 @@ func (c *scenario) add(words []string) error {
 		return nil
 	case "options":
 		return c.options(words[1:])
+	case "log", "end":
+		return c.logs.add(words)
 	case "fault":
 		c.h.Faults = append(c.h.Faults, history.Fault{
 			Name: words[1], Replica: replica(words[2]), Start: millis(words[3]), End: millis(words[4]),
@@ -105,6 +113,8 @@ func (c *scenario) add(words []string) error {
 			op.Successor = uint64(number(value))
 		case "exp":
 			op.Expires = duration(value)
+		case "sid":
+			op.SID = value
 		default:
 			return fmt.Errorf("what is %q", w)
 		}

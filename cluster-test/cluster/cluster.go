@@ -191,6 +191,17 @@ func (c *Cluster) Leader() int {
 	return leader
 }
 
+// Elections returns how often a replica began to lead the log.
+func (c *Cluster) Elections() int {
+	n := 0
+	for _, r := range c.Replicas {
+		if data, err := os.ReadFile(r.logFile); err == nil {
+			n += len(leaderLine.FindAll(data, -1))
+		}
+	}
+	return n
+}
+
 // Cut takes replica i's link to the other replicas away, without a sign to either side; its clients still reach it.
 func (c *Cluster) Cut(i int) error { return c.net.cut(i) }
 

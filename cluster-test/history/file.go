@@ -22,6 +22,7 @@ type line struct {
 	Start     int64  `json:"start"`
 	End       int64  `json:"end,omitempty"`
 	Successor uint64 `json:"successor,omitempty"`
+	SID       string `json:"sid,omitempty"`
 	Expires   int64  `json:"expires,omitempty"`
 }
 
@@ -38,6 +39,7 @@ func (h *History) Write(w io.Writer) error {
 		err := enc.Encode(line{
 			Op: op.Kind.String(), Replica: op.Replica, Session: op.Session, Gen: op.Gen, Outcome: op.Outcome.String(),
 			Status: op.Status, Start: int64(op.Start), End: int64(op.End), Successor: op.Successor, Expires: int64(op.Expires),
+			SID: op.SID,
 		})
 		if err != nil {
 			return err
@@ -70,6 +72,7 @@ func Read(r io.Reader) (*History, error) {
 		h.Ops = append(h.Ops, Op{
 			Kind: Kind(kind), Outcome: Outcome(outcome), Replica: l.Replica, Session: l.Session, Gen: l.Gen, Status: l.Status,
 			Start: time.Duration(l.Start), End: time.Duration(l.End), Successor: l.Successor, Expires: time.Duration(l.Expires),
+			SID: l.SID,
 		})
 	}
 }

@@ -52,6 +52,8 @@ type Op struct {
 	Gen int32
 	// Successor identifies the refresh token that a login or refresh returned, whatever replica signed it.
 	Successor uint64
+	// SID is the "sid" claim of the access token that a login or refresh returned: the session's name in the log.
+	SID string
 	// Expires is an instant before which the access token that a login or refresh returned has not expired.
 	Expires time.Duration
 	Status  int16 // HTTP status, 0 when there was no answer

@@ -13,7 +13,7 @@ func TestFileRoundTrip(t *testing.T) {
 	want := &History{
 		Faults: []Fault{{Name: "pause", Replica: 2, Start: 5, End: 9}, {Name: "kill", Replica: 0, Start: 7}},
 		Ops: []Op{
-			{Kind: Login, Outcome: OK, Session: 3, Start: 1, End: 2, Successor: 1<<64 - 1, Expires: time.Minute, Status: 200},
+			{Kind: Login, Outcome: OK, Session: 3, Start: 1, End: 2, Successor: 1<<64 - 1, Expires: time.Minute, Status: 200, SID: "aebagbaaaaaaaaaaaaaaaaaaae"},
 			{Kind: Verify, Outcome: Unavailable, Replica: Balanced, Session: 3, Gen: 2, Start: 3, End: 4, Status: 503},
 			{Kind: Refresh, Outcome: Unknown, Replica: 1, Session: 3, Start: 4, End: 5},
 			{Kind: Logout, Outcome: Unexpected, Replica: 2, Session: 3, Start: 6, End: 7, Status: 500},

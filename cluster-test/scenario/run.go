@@ -14,6 +14,7 @@ import (
 	"github.com/knell-auth/knell/cluster-test/cluster"
 	"github.com/knell-auth/knell/cluster-test/fault"
 	"github.com/knell-auth/knell/cluster-test/history"
+	"github.com/knell-auth/knell/cluster-test/linear"
 	"github.com/knell-auth/knell/cluster-test/traffic"
 )
 
@@ -99,18 +100,12 @@ func Run(ctx context.Context, s Scenario, set Settings) Result {
 		return res
 	}
 	rec := history.NewRecorder()
-	res.Err = conduct(ctx, s, set, dir, rec)
+	logs, err := conduct(ctx, s, set, dir, rec)
+	res.Err = err
 	h := rec.History()
 	if res.Err == nil || len(h.Ops) > 0 {
-		res.Violations = check.All(h, s.Check)
-		res.Coverage = check.Cover(h)
+		res.judge(s, h, logs)
 		res.Seen = seen(h, res.Violations, res.Wanted())
-		res.Logout, _, _ = check.SlowestLogout(h)
-		for _, o := range check.Outages(h) {
-			if o.Replica != history.Balanced {
-				res.Unavailable += o.To - o.From
-			}
-		}
 	}
 	if res.Err == nil {
 		res.Err = s.enough(res.Coverage)
@@ -127,8 +122,42 @@ func Run(ctx context.Context, s Scenario, set Settings) Result {
 	return res
 }
 
-// conduct runs the cluster, its clients and the faults.
-func conduct(ctx context.Context, s Scenario, set Settings, dir string, rec *history.Recorder) (err error) {
+// linearLimit bounds the search for an order of operations.
+const linearLimit = time.Minute
+
+// judge notes what h and the logs of the replicas show.
+func (r *Result) judge(s Scenario, h *history.History, logs []*history.Log) {
+	r.Coverage = check.Cover(h)
+	r.Logout, _, _ = check.SlowestLogout(h)
+	for _, o := range check.Outages(h) {
+		if o.Replica != history.Balanced {
+			r.Unavailable += o.To - o.From
+		}
+	}
+	var err error
+	r.Violations, err = Judge(h, logs, s.Check)
+	r.Err = errors.Join(r.Err, err)
+}
+
+// Judge returns all violations in a history and in the logs that the replicas had at its end, if there are any. The error
+// says that something was not decided.
+func Judge(h *history.History, logs []*history.Log, o check.Options) ([]check.Violation, error) {
+	found := append(check.All(h, o), check.Logs(h, logs, o)...)
+	r := linear.Check(h, o.Grace, linearLimit)
+	for _, s := range r.Illegal {
+		found = append(found, check.Violation{
+			Claim: check.Linear, Session: s.ID, Ops: s.Ops, Text: "no order of its operations explains the answers",
+		})
+	}
+	if n := len(r.Undecided); n > 0 {
+		return found, fmt.Errorf("it was not decided within %v whether %d of %d sessions are linearizable, such as session %d",
+			linearLimit, n, r.Judged, r.Undecided[0])
+	}
+	return found, nil
+}
+
+// conduct runs the cluster, its clients and the faults, and returns the log as each replica has it at the end.
+func conduct(ctx context.Context, s Scenario, set Settings, dir string, rec *history.Recorder) (logs []*history.Log, err error) {
 	cfg := cluster.Config{Binary: set.Binary, Dir: dir, Lease: set.Lease}
 	if s.Broken() {
 		cfg.Binary, cfg.Env = set.Broken, []string{"KNELL_BREAK=" + s.Break, "KNELL_FAULTS=" + filepath.Join(dir, faultDir)}
@@ -138,25 +167,25 @@ func conduct(ctx context.Context, s Scenario, set Settings, dir string, rec *his
 	}
 	c, err := cluster.New(cfg)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
 	starting, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	begin := time.Now()
 	if err := c.Start(starting); err != nil {
-		return err
+		return nil, err
 	}
 	set.Logf("three replicas ready after %v", time.Since(begin).Round(time.Millisecond))
 	for _, u := range users() {
 		if err := c.AddUser(starting, u.Name, u.Password); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	begin = time.Now()
 	t, err := traffic.Start(starting, load(c.Targets(), set.Seed), rec)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	set.Logf("sessions made in %v", time.Since(begin).Round(time.Millisecond))
 	rng := rand.New(rand.NewPCG(set.Seed, 0))
@@ -167,13 +196,16 @@ func conduct(ctx context.Context, s Scenario, set Settings, dir string, rec *his
 	err = errors.Join(x.wait(ctx, breath), s.run(ctx, x))
 	if err != nil || ctx.Err() != nil {
 		t.Abort()
-		return errors.Join(err, ctx.Err())
+		return nil, errors.Join(err, ctx.Err())
 	}
 	t.Stop()
 	if n := t.Dropped(); n > 0 {
 		set.Logf("%d verifications were not sent because a replica had too many unanswered", n)
 	}
-	return aftermath(ctx, c, t)
+	if err := aftermath(ctx, c, t); err != nil {
+		return nil, err
+	}
+	return readLogs(ctx, c, dir)
 }
 
 // aftermath looks at everything that was acknowledged, once all faults have ended.

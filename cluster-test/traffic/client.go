@@ -79,7 +79,7 @@ func (c *client) token(ctx context.Context, op history.Op, form url.Values) (his
 		op.Outcome = history.Unexpected
 		return op, grant{}
 	}
-	op.Successor = fingerprint(answer.AccessToken)
+	op.Successor, op.SID = fingerprint(answer.AccessToken)
 	// The service counts from a second that it rounded down, before it answered; a refresh inside the grace window gives
 	// a token that may be older by the length of that window.
 	op.Expires = op.Start + time.Duration(answer.ExpiresIn)*time.Second - time.Second
@@ -93,23 +93,26 @@ func (c *client) token(ctx context.Context, op history.Op, form url.Values) (his
 // with.
 const graceWindow = 30 * time.Second
 
-// fingerprint identifies the claims of an access token that stay the same when another replica gives it out again.
-func fingerprint(access string) uint64 {
+// fingerprint identifies the claims of an access token that stay the same when another replica gives it out again. sid is
+// the session that it is of, "" when it does not say.
+func fingerprint(access string) (id uint64, sid string) {
 	h := fnv.New64a()
 	parts := strings.Split(access, ".")
 	var c struct {
-		ID string `json:"jti"`
-		At int64  `json:"iat"`
-		To int64  `json:"exp"`
+		ID  string `json:"jti"`
+		At  int64  `json:"iat"`
+		To  int64  `json:"exp"`
+		Seq uint64 `json:"seq"` // of the event that made it: two chains have the same names, and often the same times
+		SID string `json:"sid"`
 	}
 	if len(parts) == 3 {
 		if payload, err := base64.RawURLEncoding.DecodeString(parts[1]); err == nil && json.Unmarshal(payload, &c) == nil && c.ID != "" {
 			_ = json.NewEncoder(h).Encode(c) // a hash takes everything
-			return h.Sum64()
+			return h.Sum64(), c.SID
 		}
 	}
 	_, _ = io.WriteString(h, access)
-	return h.Sum64()
+	return h.Sum64(), ""
 }
 
 // verify asks whether the access token of generation gen is good.

@@ -25,6 +25,7 @@ type cli struct {
 	Init    initCmd    `cmd:"" help:"Create the first administrator, with access to the data directory."`
 	User    userCmd    `cmd:"" help:"Administer users, with access to the data directory."`
 	Status  statusCmd  `cmd:"" help:"Show what a replica knows about itself and its peers."`
+	Bench   benchCmd   `cmd:"" help:"Send an installation, or a cluster of its own, a load, and measure logouts and leaks."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
@@ -39,6 +40,12 @@ type usageError struct{ error }
 
 // Unwrap returns the cause.
 func (e usageError) Unwrap() error { return e.error }
+
+// exitCode is the exit code of another process that has said already what was wrong.
+type exitCode int
+
+// Error implements error.
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
 // usagef returns a usageError.
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
@@ -72,13 +79,17 @@ func run(args []string, t *terminal) int {
 	} else {
 		err = ctx.Run()
 	}
-	return report(t, err)
+	return conclude(t, err)
 }
 
-// report prints err and returns the exit code that it stands for.
-func report(t *terminal, err error) int {
+// conclude prints err and returns the exit code that it stands for.
+func conclude(t *terminal, err error) int {
 	if err == nil {
 		return 0
+	}
+	var code exitCode
+	if errors.As(err, &code) {
+		return int(code)
 	}
 	fmt.Fprintln(t.err, "knell:", err)
 	var usage usageError

@@ -49,7 +49,7 @@ type clusterFlags struct {
 	NatsListen        address       `env:"KNELL_NATS_LISTEN" placeholder:"ADDR" help:"Where NATS clients connect. Default: nowhere."`
 	NatsCert          string        `env:"KNELL_NATS_CERT" placeholder:"FILE" help:"Certificate for NATS clients; required unless --nats-listen is on loopback."`
 	NatsKey           string        `env:"KNELL_NATS_KEY" placeholder:"FILE" help:"Its key."`
-	Lease             time.Duration `env:"KNELL_LEASE" default:"4s" help:"How long a replica that is cut off goes on to answer, and a logout waits for it at most."`
+	Lease             time.Duration `env:"KNELL_LEASE" default:"5s" help:"How long a replica that is cut off goes on to answer, and a logout waits for it at most."`
 	LogMaxBytes       size          `env:"KNELL_LOG_MAX_BYTES" default:"${logMaxBytes}" help:"Limit of the log; a greater one at a later start raises it."`
 	FixedTimers       bool          `env:"KNELL_FIXED_TIMERS" help:"Leave nats-server's own election timers (4 to 9 s); needs --lease 12s or more."`
 }

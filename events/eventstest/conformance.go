@@ -14,6 +14,7 @@ import (
 type Log interface {
 	Append(ctx context.Context, e *events.Event) (uint64, error)
 	Follow(ctx context.Context, after uint64, deliver func([]events.Message) error) error
+	Read(ctx context.Context, after, upTo uint64, deliver func([]events.Message) error) error
 	Stat(ctx context.Context) (events.Stat, error)
 	Tell(to string, data []byte) error
 	Listen(deliver func(from string, data []byte)) (stop func(), err error)
@@ -52,6 +53,9 @@ func Run(t *testing.T, open func(t *testing.T) Cluster) {
 		{"follow again", checkAgain},
 		{"deliver's error", checkDeliverError},
 		{"end of the context", checkContext},
+		{"read a part", checkRead},
+		{"reads beside each other", checkReads},
+		{"read's deliver's error", checkReadError},
 		{"stat", checkStat},
 		{"notices", checkNotices},
 		{"invalid events", checkInvalid},
@@ -60,6 +64,8 @@ func Run(t *testing.T, open func(t *testing.T) Cluster) {
 		{"re-created log", checkRecreated},
 		{"append to a re-created log", checkRecreatedAppend},
 		{"log shorter than the position", checkShort},
+		{"read while cut off", checkReadCut},
+		{"read a re-created log", checkReadRecreated},
 	} {
 		t.Run(check.name, func(t *testing.T) { check.run(t, open(t)) })
 	}

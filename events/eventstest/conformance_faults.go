@@ -165,13 +165,19 @@ func checkRecreatedAppend(t *testing.T, c Cluster) {
 	}
 }
 
+// checkShort follows and reads at the same time, because both take their time to be sure.
 func checkShort(t *testing.T, c Cluster) {
 	fill(t, c.Node("a"), "a", 3)
-	err := c.Node("a").Follow(t.Context(), 10, func(batch []events.Message) error {
+	none := func(batch []events.Message) error {
 		t.Errorf("delivered %d", batch[0].Seq)
 		return nil
-	})
-	if !errors.Is(err, events.ErrRewound) {
-		t.Errorf("%v", err)
+	}
+	read := make(chan error, 1)
+	go func() { read <- c.Node("b").Read(t.Context(), 0, 10, none) }()
+	if err := c.Node("a").Follow(t.Context(), 10, none); !errors.Is(err, events.ErrRewound) {
+		t.Errorf("follow: %v", err)
+	}
+	if err := <-read; !errors.Is(err, events.ErrRewound) {
+		t.Errorf("read: %v", err)
 	}
 }

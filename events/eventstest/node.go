@@ -219,23 +219,15 @@ func (m *Memory) waitChange(ctx context.Context, changed <-chan struct{}, wait t
 // nothing. Called with the lock.
 func (n *Node) batch(after uint64, short *time.Time) (batch []events.Message, wait time.Duration, err error) {
 	m, now := n.m, time.Now()
-	switch {
-	case n.cut:
+	if n.cut {
 		return nil, 0, nil
-	case !n.created.Equal(m.created):
-		return nil, 0, fmt.Errorf("%w: created at %v, not at %v", events.ErrRewound, m.created, n.created)
-	case n.rewound:
-		return nil, 0, fmt.Errorf("%w: delivered messages are gone", events.ErrRewound)
-	case after+1 < m.first:
-		return nil, 0, fmt.Errorf("%w: %d is next, the first is %d", events.ErrTrimmed, after+1, m.first)
-	case after > m.last():
-		if short.IsZero() {
-			*short = now
-		}
-		if wait := confirm - now.Sub(*short); wait > 0 {
-			return nil, wait, nil
-		}
-		return nil, 0, fmt.Errorf("%w: it ends at %d, and %d was delivered", events.ErrRewound, m.last(), after)
+	}
+	if err := n.unusable(after); err != nil {
+		return nil, 0, err
+	}
+	if after > m.last() {
+		wait, err := tooShort(short, m.last(), after)
+		return nil, wait, err
 	}
 	*short = time.Time{}
 	for _, e := range m.entries[after+1-m.first:] {

@@ -91,16 +91,34 @@ func (r *Replica) run(ctx context.Context) {
 		return
 	}
 	close(r.ready)
-	select {
-	case <-ctx.Done():
-	case <-r.node.Fenced():
-		r.fail(fmt.Errorf("the replica has fenced itself: %s", r.node.Status().Fenced))
+	look := time.NewTicker(copyEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.node.Fenced():
+			r.fail(fmt.Errorf("the replica has fenced itself: %s", r.node.Status().Fenced))
+			return
+		case <-look.C:
+			// A copy that lost messages while it is in use would be handed on by the server that leads with it.
+			if r.server.CopyLacks() == nil {
+				continue
+			}
+			if err := r.server.CheckCopy(ctx); err != nil {
+				r.fail(err)
+				return
+			}
+		}
 	}
 }
 
 // growTimeout bounds the attempt to raise the log's limit. A cluster that is just electing its leaders drops the question
 // without an answer.
 const growTimeout = 5 * time.Second
+
+// copyEvery is how often a replica looks whether its copy of the log is whole.
+const copyEvery = 5 * time.Second
 
 // bringUp starts the parts, each of which needs those before it.
 func (r *Replica) bringUp(ctx context.Context) error {
@@ -129,6 +147,9 @@ func (r *Replica) bringUp(ctx context.Context) error {
 	defer cancel()
 	if err := r.server.GrowLog(grow, r.cfg.LogMaxBytes); err != nil {
 		r.log.Warn("limit of the log not raised", "error", err)
+	}
+	if err := r.server.CheckCopy(ctx); err != nil {
+		return err
 	}
 	nodeCfg := r.cfg.Node
 	nodeCfg.Name, nodeCfg.Dir, nodeCfg.Log, nodeCfg.Logger = r.cfg.Name, r.cfg.Dir, r.events, r.log

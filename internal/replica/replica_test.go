@@ -1,10 +1,12 @@
 package replica
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -110,6 +112,14 @@ func checkSocket(t *testing.T, dir string) {
 	defer transport.CloseIdleConnections()
 	if got := get(t, &http.Client{Transport: transport}, "http://local/users").StatusCode; got != 200 {
 		t.Errorf("/users answers %d on the socket", got)
+	}
+	resp, err := (&http.Client{Transport: transport}).Get("http://local/log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if log, err := io.ReadAll(resp.Body); err != nil || !bytes.Contains(log, []byte("\n{\"end\":{\"seq\":")) {
+		t.Errorf("/log answers %d on the socket, %v, and has no end:\n%s", resp.StatusCode, err, log)
 	}
 	left, err := filepath.Glob(filepath.Join(dir, ".*"))
 	if err != nil || len(left) > 0 {

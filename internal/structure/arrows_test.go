@@ -32,9 +32,12 @@ var places = []struct {
 	{name: "httpapi", may: []string{"node", "events", "internal/limit"}},
 	{name: "internal/natsd", nats: true},
 	{name: "internal/replica", may: []string{"..."}, nats: true},
-	{name: "cmd/knell", may: []string{"..."}, nats: true},
+	{name: "cmd/knell", may: append([]string{"..."}, loadTester...), nats: true},
 	{name: "cluster-test/...", may: []string{"...", "cluster-test/..."}, nats: true},
 }
+
+// loadTester are the packages of cluster-test that knell bench is made of.
+var loadTester = []string{"cluster-test/cluster", "cluster-test/fault", "cluster-test/history", "cluster-test/load", "cluster-test/report"}
 
 // parts are the leaves that node is made of.
 var parts = []string{"internal/fence", "internal/limit", "internal/password", "internal/revoke", "internal/token"}
@@ -50,6 +53,7 @@ var natsdUsers = []string{"cmd/knell", "internal/replica", "cluster-test/..."}
 //	cmd/* -> httpapi -> node -> events -> nats.go
 //	                      \-> leaves
 //	cmd/knell, internal/replica -> internal/natsd -> nats-server
+//	cmd/knell -> the load tester of cluster-test
 func checkArrows(t *tree) (found []finding) {
 	unplaced := map[string]bool{}
 	for _, f := range t.files {

@@ -20,6 +20,15 @@ type Verifier struct {
 // fixed: nothing of the payload is looked at before the signature is known to be good. The error is one of this package's,
 // wrapped; a key whose ID is not the kid counts as unknown.
 func (v *Verifier) Verify(token string, now int64) (*Claims, error) {
+	c, err := v.VerifyExpired(token, now)
+	if err == nil && c.Expires <= now {
+		return nil, ErrExpired
+	}
+	return c, err
+}
+
+// VerifyExpired is Verify for a purpose that does not end with the token: it lets an expired one pass, and nothing else.
+func (v *Verifier) VerifyExpired(token string, now int64) (*Claims, error) {
 	p, err := split(token)
 	if err != nil {
 		return nil, err
@@ -52,7 +61,7 @@ func (v *Verifier) Verify(token string, now int64) (*Claims, error) {
 	return c, nil
 }
 
-// judge checks what an authentic token says against what v asks for.
+// judge checks what an authentic token says against what v asks for, but its expiry.
 func (v *Verifier) judge(c *Claims, now int64) error {
 	skew := v.MaxSkew
 	if skew == 0 {
@@ -63,8 +72,6 @@ func (v *Verifier) judge(c *Claims, now int64) error {
 		return ErrIssuer
 	case v.Audience == "" || !slices.Contains(c.Audience, v.Audience):
 		return ErrAudience
-	case c.Expires <= now:
-		return ErrExpired
 	case c.IssuedAt > now+skew || c.NotBefore > now+skew:
 		return ErrNotYet
 	}

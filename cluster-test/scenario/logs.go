@@ -1,0 +1,95 @@
+package scenario
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/knell-auth/knell/cluster-test/cluster"
+	"github.com/knell-auth/knell/cluster-test/history"
+)
+
+// socketName is the name of the socket for local administration in a replica's data directory. It is in the file system, so
+// a replica in a network namespace of its own is reached through it as well.
+const socketName = "admin.sock"
+
+// readLogs reads the log as each replica has it, up to the greatest sequence that all have applied, and keeps it in dir. What
+// was acknowledged before Probe succeeded is in it: a logout there returned after all had applied it.
+func readLogs(ctx context.Context, c *cluster.Cluster, dir string) ([]*history.Log, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var upTo uint64
+	for i, r := range c.Replicas {
+		applied, err := applied(ctx, r)
+		if err != nil {
+			return nil, fmt.Errorf("replica %d: %w", i, err)
+		}
+		if i == 0 || applied < upTo {
+			upTo = applied
+		}
+	}
+	var logs []*history.Log
+	for i, r := range c.Replicas {
+		l, err := readLog(ctx, r, i, upTo, history.LogFile(dir, i))
+		if err != nil {
+			return nil, err
+		}
+		logs = append(logs, l)
+	}
+	return logs, nil
+}
+
+// ask sends a request to the local administration of a replica and hands over the answer.
+func ask(ctx context.Context, r *cluster.Replica, path string, take func(io.Reader) error) error {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(r.Data, socketName))
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://local"+path, nil)
+	if err != nil {
+		return err
+	}
+	client := http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // what there is of it
+		return fmt.Errorf("GET %s: %s: %s", path, resp.Status, text)
+	}
+	return take(resp.Body)
+}
+
+// applied returns how far a replica is.
+func applied(ctx context.Context, r *cluster.Replica) (uint64, error) {
+	var s struct {
+		Applied uint64 `json:"applied"`
+	}
+	err := ask(ctx, r, "/status", func(body io.Reader) error { return json.NewDecoder(body).Decode(&s) })
+	if err == nil && s.Applied == 0 {
+		err = errors.New("it has applied nothing")
+	}
+	return s.Applied, err
+}
+
+// readLog reads the log of a replica and keeps its text.
+func readLog(ctx context.Context, r *cluster.Replica, i int, upTo uint64, path string) (*history.Log, error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	var l *history.Log
+	err = ask(ctx, r, fmt.Sprintf("/log?up_to=%d", upTo), func(body io.Reader) error {
+		var err error
+		l, err = history.ReadLog(io.TeeReader(body, f), int8(i))
+		return err
+	})
+	return l, errors.Join(err, f.Close())
+}

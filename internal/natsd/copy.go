@@ -1,0 +1,93 @@
+package natsd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// ErrIncomplete says that this server's copy of the log lacks messages that the log has. Nothing fills it again by itself:
+// nats-server takes a store whose beginning is gone for one that was trimmed, goes on with it, leads with it, and lets other
+// servers copy it.
+var ErrIncomplete = errors.New("natsd: this copy of the log is incomplete")
+
+const (
+	copyPoll     = 50 * time.Millisecond
+	copyPatience = 10 * time.Second // for the server to open its copy, and to repair what it can
+)
+
+// CheckCopy returns when the server's copy of the log is open and whole, or there is none to hold. It returns an error that
+// wraps ErrIncomplete when the copy still lacks messages after 10 s or at ctx's end, and nil when it is not open by then:
+// CopyLacks is to be asked again later.
+func (s *Server) CheckCopy(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, copyPatience)
+	defer cancel()
+	if !s.holdsCopy(ctx) {
+		return nil
+	}
+	for {
+		known, err := s.copyLacks()
+		if known && err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(copyPoll):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// CopyLacks returns an error that wraps ErrIncomplete if the server's copy of the log lacks messages, as far as it is open.
+func (s *Server) CopyLacks() error {
+	_, err := s.copyLacks()
+	return err
+}
+
+// holdsCopy reports whether the log's leader counts this server among those that hold it.
+func (s *Server) holdsCopy(ctx context.Context) bool {
+	nc, err := s.connect(ctx, s.users.keeper, adminInbox(s.name))
+	if err != nil {
+		return false
+	}
+	defer nc.Close()
+	var info streamInfo
+	if err := request(ctx, nc, askStreamInfo, nil, &info); err != nil {
+		return false
+	}
+	for _, r := range info.Cluster.Replicas {
+		if r.Name == s.name {
+			return true
+		}
+	}
+	return info.Cluster.Leader == s.name
+}
+
+// copyLacks looks at the store itself, not at what a leader says. The log has no holes and is not trimmed, so a complete copy
+// begins at 1.
+func (s *Server) copyLacks() (known bool, err error) {
+	detail, err := s.srv.JszAccount(&server.JSzOptions{Account: Account, Streams: true})
+	if err != nil {
+		return false, nil // JetStream is not up yet, or not any more
+	}
+	for _, d := range detail.Streams {
+		if st := d.State; d.Name == StreamName {
+			return true, lacks(st.FirstSeq, st.LastSeq, st.Msgs)
+		}
+	}
+	return false, nil
+}
+
+// lacks says what a store from first to last lacks that holds so many messages.
+func lacks(first, last, messages uint64) error {
+	switch {
+	case first > 1:
+		return fmt.Errorf("%w: it begins at message %d; move the data directory away and start again, and the other replicas fill a new one", ErrIncomplete, first)
+	case messages < last:
+		return fmt.Errorf("%w: it has %d of %d messages; move the data directory away and start again, and the other replicas fill a new one", ErrIncomplete, messages, last)
+	}
+	return nil
+}

@@ -1,0 +1,59 @@
+package natsd
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// A server whose store was damaged after a clean stop believes that its beginning was trimmed.
+func TestIncompleteCopyIsFound(t *testing.T) {
+	c := startCluster(t, nil)
+	nc := connectTest(t, c.servers[0])
+	for range 50 {
+		retry(t, func(ctx context.Context) error {
+			_, err := publish(ctx, nc, "knell.event.session.1")
+			return err
+		})
+	}
+	nc.Close()
+	for _, s := range c.servers {
+		if err := s.CheckCopy(testContext(t)); err != nil {
+			t.Errorf("%s: %v", s.name, err)
+		}
+	}
+	victim := (c.awaitWhole(t) + 1) % 3
+	if err := c.servers[victim].Stop(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	blocks, err := filepath.Glob(filepath.Join(storeDir(c.cfgs[victim].Dir), "jetstream", Account, "streams", StreamName, "msgs", "*.blk"))
+	if err != nil || len(blocks) == 0 {
+		t.Fatalf("no blocks: %v", err)
+	}
+	for _, b := range blocks {
+		if err := os.Truncate(b, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := startTest(t, c.cfgs[victim])
+	if err := s.CheckCopy(timeout(t, 3*time.Second)); !errors.Is(err, ErrIncomplete) || !errors.Is(s.CopyLacks(), ErrIncomplete) {
+		t.Errorf("got %v and %v", err, s.CopyLacks())
+	}
+}
+
+func TestLacks(t *testing.T) {
+	for _, c := range []struct {
+		first, last, messages uint64
+		whole                 bool
+	}{
+		{0, 0, 0, true}, {1, 0, 0, true}, {1, 1, 1, true}, {1, 500, 500, true},
+		{2, 500, 499, false}, {501, 500, 0, false}, {1, 500, 499, false}, {0, 500, 0, false},
+	} {
+		if err := lacks(c.first, c.last, c.messages); (err == nil) != c.whole || err != nil && !errors.Is(err, ErrIncomplete) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
