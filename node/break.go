@@ -108,13 +108,20 @@ func (n *Node) leaveOut(seq uint64, e *events.Event) *events.Event {
 			n.log.Warn("mutation: message skipped", "seq", seq, "from", e.Node)
 		}
 	}
-	if n.cfg.Break&fence.NoDedupe != 0 {
+	if n.cfg.Break&fence.NoDedupe != 0 && n.state.seen.knows(e.ID) {
 		other.ID = events.DeriveID("broken", e.ID[:], binary.BigEndian.AppendUint64(nil, seq))
 	}
 	if n.cfg.Break&fence.NoValidation != 0 {
 		other.Data = n.state.revalidated(e.Data)
 	}
 	return &other
+}
+
+// knows reports whether id is remembered.
+func (m *idMemory) knows(id events.ID) bool {
+	_, now := m.now[id]
+	_, before := m.before[id]
+	return now || before
 }
 
 // revalidated returns d as if it had been validated against the records as they are now.
