@@ -2,6 +2,7 @@
 // claims. README.md beside it says what each scenario proves.
 //
 //	go run ./cluster-test [flags] [scenario...]
+//	go run ./cluster-test -rivals [flags] [name...]
 package main
 
 import (
@@ -20,6 +21,7 @@ import (
 	"github.com/knell-auth/knell/cluster-test/check"
 	"github.com/knell-auth/knell/cluster-test/cluster"
 	"github.com/knell-auth/knell/cluster-test/history"
+	"github.com/knell-auth/knell/cluster-test/rival"
 	"github.com/knell-auth/knell/cluster-test/scenario"
 )
 
@@ -31,6 +33,9 @@ const (
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == rival.Command { // how a comparison starts its replicas
+		os.Exit(rival.Main(os.Stdin, os.Stdout, os.Stderr))
+	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -39,10 +44,12 @@ type flags struct {
 	short, keep, list, expect, noSandbox bool
 	failover, busy                       int
 	fixed                                bool
+	rivals                               bool
 	duration, lease                      time.Duration
 	seed                                 uint64
 	binary, broken, dir, mutation, file  string
-	scenarios                            []string
+	json                                 string
+	scenarios                            []string // with rivals: what to compare
 }
 
 func parse(args []string, stderr io.Writer) (flags, error) {
@@ -62,17 +69,27 @@ func parse(args []string, stderr io.Writer) (flags, error) {
 	set.StringVar(&f.binary, "binary", "", "knell to test (default: build it)")
 	set.StringVar(&f.broken, "broken-binary", "", "knell built with -tags knell_break (default: build it when a scenario needs it)")
 	set.StringVar(&f.mutation, "break", "", "mechanism to leave out in every scenario, by its name in internal/fence")
-	set.BoolVar(&f.expect, "expect-violation", false, "succeed only when every scenario finds a violation of C1")
+	set.BoolVar(&f.expect, "expect-violation", false, "succeed only when every scenario finds a violation of C1, or of the claim that it names")
 	set.DurationVar(&f.lease, "lease", 5*time.Second, "lease of the replicas; this is their own default")
 	set.BoolVar(&f.noSandbox, "no-sandbox", false, "do not make namespaces; scenarios that need them are skipped")
 	set.StringVar(&f.file, "check", "", "judge this history file and end")
 	set.IntVar(&f.failover, "failover", 0, "measure what so many kills and pauses of the log's leader cost, print a table and end")
 	set.IntVar(&f.busy, "busy", 0, "with -failover: goroutines that keep the machine busy")
 	set.BoolVar(&f.fixed, "fixed-timers", false, "with -failover: leave nats-server's own election timers; needs -lease 12s or more")
+	set.BoolVar(&f.rivals, "rivals", false, "instead of scenarios, compare Knell with what people use today: a table on stdout")
+	set.StringVar(&f.json, "json", "", "with -rivals: write everything that was measured to this file, as JSON")
 	if err := set.Parse(args); err != nil {
 		return f, err
 	}
 	f.scenarios = append(f.scenarios, set.Args()...)
+	if f.json != "" && !f.rivals {
+		return f, errors.New("-json: only with -rivals")
+	}
+	if f.rivals {
+		if err := checkRivals(set); err != nil {
+			return f, err
+		}
+	}
 	if f.lease < time.Second {
 		return f, fmt.Errorf("-lease %v: want at least 1s", f.lease)
 	}
@@ -88,10 +105,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "cluster-test:", err)
 		return exitUsage
 	}
-	scenarios, unknown := scenario.Find(f.scenarios)
-	if f.short && len(f.scenarios) == 0 {
-		scenarios = slices.DeleteFunc(scenarios, func(s scenario.Scenario) bool { return s.LongOnly })
+	if f.rivals {
+		return runRivals(f, args, stdout, stderr)
 	}
+	scenarios, unknown := scenario.Find(f.scenarios, f.short && !f.list)
 	switch {
 	case unknown != "":
 		fmt.Fprintf(stderr, "cluster-test: no scenario is named %q; -list shows them\n", unknown)
@@ -106,22 +123,26 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case f.file != "":
 		return judge(f.file, stdout, stderr)
 	}
-	code, err := perform(f, args, scenarios, stdout)
+	code, err := perform(f, args, scenarios, stdout, func(ctx context.Context, f flags) (int, error) {
+		return runAll(ctx, f, scenarios, stdout)
+	})
 	if err != nil {
 		fmt.Fprintln(stderr, "cluster-test:", err)
 	}
 	return code
 }
 
-// perform builds what is missing, goes into a sandbox, and runs the scenarios there.
-func perform(f flags, args []string, scenarios []scenario.Scenario, stdout io.Writer) (int, error) {
+// perform builds what is missing for the scenarios, goes into a sandbox, and does the work there. What it says goes to out.
+func perform(
+	f flags, args []string, scenarios []scenario.Scenario, out io.Writer, work func(context.Context, flags) (int, error),
+) (int, error) {
 	ctx, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer release()
 	if cluster.Sandboxed() {
 		if err := cluster.PrepareSandbox(); err != nil {
 			return exitFailed, err
 		}
-		return runAll(ctx, f, scenarios, stdout)
+		return work(ctx, f)
 	}
 	if f.dir == "" {
 		dir, err := os.MkdirTemp("", "knell-cluster-test-")
@@ -141,14 +162,14 @@ func perform(f flags, args []string, scenarios []scenario.Scenario, stdout io.Wr
 		return exitFailed, err
 	}
 	if f.noSandbox {
-		return runAll(ctx, f, scenarios, stdout)
+		return work(ctx, f)
 	}
 	// What is known by now goes first: a flag that was given wins, and it has the same value.
 	inside := append([]string{"-dir", f.dir, "-binary", f.binary, "-broken-binary", f.broken}, args...)
 	code, err := cluster.EnterSandbox(inside)
 	if err != nil {
-		fmt.Fprintf(stdout, "no sandbox (%v): scenarios that need one are skipped\n", err)
-		return runAll(ctx, f, scenarios, stdout)
+		fmt.Fprintf(out, "no sandbox (%v): scenarios that need one are skipped\n", err)
+		return work(ctx, f)
 	}
 	return code, nil
 }

@@ -26,6 +26,10 @@ func TestUsage(t *testing.T) {
 		{"-scenario nor-this", exitUsage, `"nor-this"`},
 		{"-lease 1ms", exitUsage, "-lease"},
 		{"-bogus", exitUsage, "-bogus"},
+		{"-rivals jwt magic", exitUsage, `"magic"`},
+		{"-rivals -list", exitOK, "redis-denylist-fail-open"},
+		{"-rivals -for 1h", exitUsage, "-for"},
+		{"-json x.json", exitUsage, "only with -rivals"},
 		{"-check /nonexistent/history", exitUsage, "no such file"},
 	}
 	for _, tt := range tests {
@@ -99,9 +103,9 @@ func TestVerdicts(t *testing.T) {
 		{scenario.Result{Violations: leak}, "FAILED"},
 		{scenario.Result{Err: os.ErrDeadlineExceeded}, "FAILED"},
 		{scenario.Result{Skipped: "no root"}, "skipped"},
-		{scenario.Result{Expected: true, Violations: leak}, "caught"},
-		{scenario.Result{Expected: true}, "FAILED"},
-		{scenario.Result{Expected: true, Violations: []check.Violation{{Claim: check.C2}}}, "FAILED"},
+		{scenario.Result{Breaks: check.C1, Expected: true, Violations: leak}, "caught"},
+		{scenario.Result{Breaks: check.C1, Expected: true}, "FAILED"},
+		{scenario.Result{Breaks: check.C1, Expected: true, Violations: []check.Violation{{Claim: check.C2}}}, "FAILED"},
 	}
 	var out bytes.Buffer
 	for _, tt := range tests {

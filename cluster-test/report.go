@@ -22,10 +22,10 @@ func report(w io.Writer, r scenario.Result) {
 		return
 	case r.Expected && !r.Failed():
 		fmt.Fprintf(w, "  found as expected after %v: %d violations of %s, such as: %s\n", r.Seen.Round(100*time.Millisecond),
-			check.Count(r.Violations, r.Wanted()), r.Wanted(), first(r.Violations, r.Wanted()))
+			check.Count(r.Violations, r.Breaks), r.Breaks, first(r.Violations, r.Breaks))
 		return
 	case r.Expected:
-		fmt.Fprintf(w, "  FAILED: no violation of %s was found, though a mechanism is missing\n", r.Wanted())
+		fmt.Fprintf(w, "  FAILED: no violation of %s was found, though a mechanism is missing\n", r.Breaks)
 	}
 	count := map[check.Claim]int{}
 	for _, v := range r.Violations {

@@ -92,18 +92,12 @@ func (l *Log) readPast(ctx context.Context, j job, out chan<- []Message) error {
 		return ctx.Err()
 	case err != nil:
 		return err
-	case !st.Created.Equal(l.created):
-		return fmt.Errorf("%w: the stream was created at %v, not at %v", ErrRewound, st.Created, l.created)
-	case st.Last < j.after:
-		return fmt.Errorf("%w: at %d, and %d was delivered", errShort, st.Last, j.after)
-	case st.Last < j.upTo:
+	}
+	if err := l.leads(st, j.after); err != nil {
+		return err
+	}
+	if st.Last < j.upTo {
 		return fmt.Errorf("%w: at %d, and %d was asked for", errShort, st.Last, j.upTo)
-	case st.First > j.after+1 && st.Replicas > 1 && st.Leader != l.cfg.Node:
-		// The copy of one server may be damaged. It leads for now; its own node sees the same and ends.
-		return fmt.Errorf("%w: %s, which leads, has %d for the first, and %d is next", errIncomplete, st.Leader, st.First, j.after+1)
-	case st.First > j.after+1:
-		return fmt.Errorf("%w: %d is next, and this copy of the log begins at %d; if it is damaged, move the data directory away and start again",
-			ErrTrimmed, j.after+1, st.First)
 	}
 	first := j.after + 1
 	if j.anchor != nil && j.after >= st.First {
@@ -124,6 +118,26 @@ func (l *Log) readPast(ctx context.Context, j job, out chan<- []Message) error {
 	}
 	defer p.close()
 	return p.run(ctx, j.anchor, out)
+}
+
+// leads returns nil when what a server has said of the log leads on from the message after.
+func (l *Log) leads(st Stat, after uint64) error {
+	switch {
+	case !st.Created.Equal(l.created):
+		return fmt.Errorf("%w: the stream was created at %v, not at %v", ErrRewound, st.Created, l.created)
+	case st.Last < after && st.Replicas > 1 && st.Leader == "":
+		// A server that hears of no leader tells of its own copy, which may be as far behind as it likes.
+		return fmt.Errorf("%w: nobody leads, and the copy that answers ends at %d", errIncomplete, st.Last)
+	case st.Last < after:
+		return fmt.Errorf("%w: at %d, and %d was delivered", errShort, st.Last, after)
+	case st.First > after+1 && st.Replicas > 1 && st.Leader != l.cfg.Node:
+		// The copy of one server may be damaged. It leads for now; its own node sees the same and ends.
+		return fmt.Errorf("%w: %s, which leads, has %d for the first, and %d is next", errIncomplete, st.Leader, st.First, after+1)
+	case st.First > after+1:
+		return fmt.Errorf("%w: %d is next, and this copy of the log begins at %d; if it is damaged, move the data directory away and start again",
+			ErrTrimmed, after+1, st.First)
+	}
+	return nil
 }
 
 // pull reads the messages from next to target through a consumer of its own, made for the purpose: one in memory, without

@@ -6,6 +6,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -15,6 +16,9 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/knell-auth/knell/cluster-test/disk"
+	"github.com/knell-auth/knell/cluster-test/wire"
 )
 
 // Config says what cluster to run.
@@ -28,6 +32,9 @@ type Config struct {
 	Namespaces bool
 	// DiskBytes gives each replica a file system of this size for its data. 0: the one that Dir is on. Only in a sandbox.
 	DiskBytes int64
+	// Forgetful puts the data of each replica on a disk that can lose what was not synced (package disk), of DiskBytes or
+	// large enough for everything. Only in a sandbox.
+	Forgetful bool
 	Arguments []string // added to those of each replica
 }
 
@@ -92,11 +99,47 @@ func (c *Cluster) prepare() error {
 			r.args = append(r.args, args...)
 		}
 		c.Replicas = append(c.Replicas, r)
-		if c.cfg.DiskBytes > 0 {
-			if err := mountDisk(r.Data, c.cfg.DiskBytes); err != nil {
-				return err
-			}
-			r.mounted = true
+		if err := c.provide(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// largeDisk is the size of a forgetful disk that never fills up.
+const largeDisk = 1 << 40
+
+// provide mounts the disk of a replica when it is to have one of its own.
+func (c *Cluster) provide(r *Replica) error {
+	switch {
+	case c.cfg.Forgetful:
+		if !Sandboxed() {
+			return errors.New("cluster: disks are mounted in a sandbox only")
+		}
+		d := disk.New(cmp.Or(c.cfg.DiskBytes, largeDisk))
+		if err := d.Mount(r.Data); err != nil {
+			return err
+		}
+		r.Disk = d
+	case c.cfg.DiskBytes > 0:
+		if err := mountDisk(r.Data, c.cfg.DiskBytes); err != nil {
+			return err
+		}
+		r.mounted = true
+	}
+	return nil
+}
+
+// Lacks returns which device a sandbox on this machine lacks for a cluster of this configuration, nil when it lacks none.
+func (c Config) Lacks() error {
+	if c.Namespaces {
+		if err := wire.Supported(); err != nil {
+			return fmt.Errorf("%s: %w", wire.Device, err)
+		}
+	}
+	if c.Forgetful {
+		if err := disk.Supported(); err != nil {
+			return fmt.Errorf("%s: %w", disk.Device, err)
 		}
 	}
 	return nil
@@ -202,11 +245,18 @@ func (c *Cluster) Elections() int {
 	return n
 }
 
-// Cut takes replica i's link to the other replicas away, without a sign to either side; its clients still reach it.
-func (c *Cluster) Cut(i int) error { return c.net.cut(i) }
+// Link makes what one replica sends another follow a rule. Clients reach both as before. Only with Namespaces.
+func (c *Cluster) Link(from, to int, r wire.Rule) { c.net.routes.Set(from, to, r) }
 
-// Mend gives the link back.
-func (c *Cluster) Mend(i int) error { return c.net.mend(i) }
+// Links makes what all others send replica i follow one rule, and what it sends them another.
+func (c *Cluster) Links(i int, to, from wire.Rule) {
+	for other := range c.Replicas {
+		if other != i {
+			c.Link(other, i, to)
+			c.Link(i, other, from)
+		}
+	}
+}
 
 // Close ends all processes and removes namespaces and mounts. Data and logs stay.
 func (c *Cluster) Close() error {

@@ -182,4 +182,7 @@ func TestNamespacesNeedASandbox(t *testing.T) {
 	if _, err := New(Config{Dir: t.TempDir(), DiskBytes: 1 << 20}); err == nil {
 		t.Error("a disk was mounted outside of a sandbox")
 	}
+	if _, err := New(Config{Dir: t.TempDir(), Forgetful: true}); err == nil {
+		t.Error("a forgetful disk was mounted outside of a sandbox")
+	}
 }

@@ -4,24 +4,27 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/knell-auth/knell/cluster-test/wire"
 )
 
-// network is two bridges in the namespace of this process, one for clients and one for routes, and one namespace for each
-// replica with a link to each bridge. All of it ends with the processes that hold the namespaces.
+// network is a bridge for clients in the namespace of this process, a switch for routes (package wire), and one namespace
+// for each replica with a link to both. All of it ends with the processes that hold the namespaces and the switch.
 type network struct {
 	places  []place
 	holders []*exec.Cmd // each keeps one namespace
+	routes  *wire.Switch
 	ca      *authority
 }
 
-// The bridges and their networks. They are in a namespace of their own: nothing outside of the sandbox can meet them.
+// The bridge and the networks. They are in a namespace of their own: nothing outside of the sandbox can meet them.
 const (
 	clientBridge = "kn-clients"
-	routeBridge  = "kn-routes"
 	clientNet    = "10.201.0."
 	routeNet     = "10.202.0."
 	hostNumber   = 1
@@ -37,7 +40,7 @@ func newNetwork(replicas int) (*network, error) {
 		return nil, err
 	}
 	n := &network{ca: ca}
-	if err := n.bridges(); err != nil {
+	if err := errors.Join(n.bridge(), n.wire(replicas)); err != nil {
 		return nil, errors.Join(err, n.close())
 	}
 	for i := range replicas {
@@ -48,19 +51,27 @@ func newNetwork(replicas int) (*network, error) {
 	return n, nil
 }
 
-func (n *network) bridges() error {
-	for _, b := range []string{clientBridge, routeBridge} {
-		if err := run("ip", "link", "add", b, "type", "bridge", "forward_delay", "0"); err != nil {
-			return err
-		}
-		if err := run("ip", "link", "set", b, "up"); err != nil {
-			return err
-		}
-	}
-	return run("ip", "addr", "add", fmt.Sprintf("%s%d/24", clientNet, hostNumber), "dev", clientBridge)
+func (n *network) bridge() error {
+	return errors.Join(
+		run("ip", "link", "add", clientBridge, "type", "bridge", "forward_delay", "0"),
+		run("ip", "link", "set", clientBridge, "up"),
+		run("ip", "addr", "add", fmt.Sprintf("%s%d/24", clientNet, hostNumber), "dev", clientBridge),
+	)
 }
 
-// join makes the namespace of replica i and links it to both bridges.
+// wire makes the links between replicas.
+func (n *network) wire(replicas int) (err error) {
+	var names []string
+	var addrs []netip.Addr
+	for i := range replicas {
+		names = append(names, routeLink(i))
+		addrs = append(addrs, netip.MustParseAddr(fmt.Sprintf("%s%d", routeNet, firstReplica+i)))
+	}
+	n.routes, err = wire.Open(names, addrs, uint64(replicas))
+	return err
+}
+
+// join makes the namespace of replica i and links it to the bridge and to the switch.
 func (n *network) join(i int) error {
 	holder := exec.Command("sleep", "infinity")
 	holder.SysProcAttr = namespaceAttributes()
@@ -74,19 +85,17 @@ func (n *network) join(i int) error {
 	if err := inside("ip", "link", "set", "lo", "up"); err != nil {
 		return err
 	}
-	for _, l := range []struct{ outer, inner, bridge, net string }{
-		{clientLink(i), "clients", clientBridge, clientNet},
-		{routeLink(i), "routes", routeBridge, routeNet},
-	} {
-		err := errors.Join(
-			run("ip", "link", "add", l.outer, "type", "veth", "peer", "name", l.inner, "netns", pid),
-			run("ip", "link", "set", l.outer, "master", l.bridge, "up"),
-			inside("ip", "addr", "add", fmt.Sprintf("%s%d/24", l.net, firstReplica+i), "dev", l.inner),
-			inside("ip", "link", "set", l.inner, "up"),
-		)
-		if err != nil {
-			return err
-		}
+	err := errors.Join(
+		run("ip", "link", "add", clientLink(i), "type", "veth", "peer", "name", "clients", "netns", pid),
+		run("ip", "link", "set", clientLink(i), "master", clientBridge, "up"),
+		run("ip", "link", "set", routeLink(i), "netns", pid),
+		inside("ip", "addr", "add", fmt.Sprintf("%s%d/24", clientNet, firstReplica+i), "dev", "clients"),
+		inside("ip", "addr", "add", fmt.Sprintf("%s%d/24", routeNet, firstReplica+i), "dev", routeLink(i)),
+		inside("ip", "link", "set", "clients", "up"),
+		inside("ip", "link", "set", routeLink(i), "up"),
+	)
+	if err != nil {
+		return err
 	}
 	n.places = append(n.places, place{
 		http:  fmt.Sprintf("%s%d:8080", clientNet, firstReplica+i),
@@ -98,13 +107,6 @@ func (n *network) join(i int) error {
 
 func clientLink(i int) string { return fmt.Sprintf("kn-c%d", i) }
 func routeLink(i int) string  { return fmt.Sprintf("kn-r%d", i) }
-
-// cut takes the route link of replica i off its bridge. Both ends stay up: packets vanish, as behind a broken switch.
-func (n *network) cut(i int) error { return run("ip", "link", "set", routeLink(i), "nomaster") }
-
-func (n *network) mend(i int) error {
-	return run("ip", "link", "set", routeLink(i), "master", routeBridge)
-}
 
 // certificate writes certificate, key and CA for a server at the given route address into dir and returns the arguments
 // that name them.
@@ -134,13 +136,20 @@ func (n *network) certificate(dir, route string) ([]string, error) {
 	return args, nil
 }
 
-// close removes the bridges and ends the namespaces, and with them the links.
+// close ends the switch and the namespaces, and with them the links, and removes the bridge.
 func (n *network) close() error {
+	var errs []error
+	if n.routes != nil {
+		errs = append(errs, n.routes.Close())
+	}
+	for i := range n.places { // at once: the kernel takes its time with the namespaces, and the next network needs the names
+		errs = append(errs, run("ip", "link", "del", clientLink(i)))
+	}
 	for _, h := range n.holders {
 		_ = h.Process.Kill()
 		_ = h.Wait() // says that it was killed
 	}
-	return errors.Join(run("ip", "link", "del", clientBridge), run("ip", "link", "del", routeBridge))
+	return errors.Join(append(errs, run("ip", "link", "del", clientBridge))...)
 }
 
 // run runs a command of the system.

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/knell-auth/knell/cluster-test/disk"
 )
 
 // Replica is one process, or the place where one ran. Its methods are safe for concurrent use.
@@ -23,6 +25,7 @@ type Replica struct {
 	Name string
 	URL  string
 	Data string
+	Disk *disk.Disk // that Data is on; nil: one of the machine's
 
 	binary  string
 	args    []string
@@ -268,10 +271,13 @@ func (r *Replica) close() error {
 	if r.ended() != nil {
 		_ = r.Kill() // fails when it has ended, which is as good
 	}
-	if !r.mounted {
-		return nil
+	switch {
+	case r.Disk != nil:
+		return r.Disk.Unmount()
+	case r.mounted:
+		return unmount(r.Data)
 	}
-	return unmount(r.Data)
+	return nil
 }
 
 // LastLine returns the last line of the replica's log that is more than a debug message.

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -87,12 +88,16 @@ func (in *Injector) Kill(targets ...int) (*Injury, error) {
 	if err != nil {
 		return nil, err
 	}
+	return j, in.awaitDeath(targets)
+}
+
+func (in *Injector) awaitDeath(targets []int) error {
 	for _, i := range targets {
 		if err := in.Cluster.Replicas[i].Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			return nil, err
+			return err
 		}
 	}
-	return j, nil
+	return nil
 }
 
 // Stop ends replicas with SIGTERM, one after the other, and waits for their end. Healing starts them again.
@@ -108,13 +113,6 @@ func (in *Injector) Pause(targets ...int) (*Injury, error) {
 		func(r *cluster.Replica, _ int) error { return r.Signal(syscall.SIGCONT) })
 }
 
-// Cut takes the links of replicas to the others away. Clients still reach them.
-func (in *Injector) Cut(targets ...int) (*Injury, error) {
-	return in.begin("cut", targets,
-		func(_ *cluster.Replica, i int) error { return in.Cluster.Cut(i) },
-		func(_ *cluster.Replica, i int) error { return in.Cluster.Mend(i) })
-}
-
 // ballast is the file that fills a disk.
 const ballast = "ballast"
 
@@ -122,8 +120,20 @@ const ballast = "ballast"
 // serve any more has to be restarted by hand, so this injury is best healed by Undo.
 func (in *Injector) FillDisk(targets ...int) (*Injury, error) {
 	return in.begin("disk full", targets,
-		func(r *cluster.Replica, _ int) error { return fill(filepath.Join(r.Data, ballast)) },
-		func(r *cluster.Replica, _ int) error { return os.Remove(filepath.Join(r.Data, ballast)) })
+		func(r *cluster.Replica, _ int) error {
+			if r.Disk != nil {
+				r.Disk.Resize(r.Disk.Used())
+				return nil
+			}
+			return fill(filepath.Join(r.Data, ballast))
+		},
+		func(r *cluster.Replica, _ int) error {
+			if r.Disk != nil {
+				r.Disk.Resize(math.MaxInt64)
+				return nil
+			}
+			return os.Remove(filepath.Join(r.Data, ballast))
+		})
 }
 
 // fill writes a file until the disk has no room.

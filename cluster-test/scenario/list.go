@@ -17,7 +17,16 @@ const smallDisk = 256 << 20
 
 // All returns every scenario.
 func All() []Scenario {
-	return slices.Concat(crashes(), silences(), disks(), clocks(), mutants())
+	return slices.Concat(
+		crashes(),
+		silences(),
+		disks(),
+		clocks(),
+		mutants(),
+		power(),
+		network(),
+		combined(),
+	)
 }
 
 func crashes() []Scenario {
@@ -133,10 +142,11 @@ func disks() []Scenario {
 	}
 }
 
-// Find returns the scenarios of the given names, all of them when there is no name. unknown is a name that no scenario has.
-func Find(names []string) (found []Scenario, unknown string) {
+// Find returns the scenarios of the given names; when there is no name, all of them, or all of the short form. unknown is a
+// name that no scenario has.
+func Find(names []string, short bool) (found []Scenario, unknown string) {
 	if len(names) == 0 {
-		return All(), ""
+		return slices.DeleteFunc(All(), func(s Scenario) bool { return short && s.LongOnly }), ""
 	}
 	byName := map[string]Scenario{}
 	for _, s := range All() {

@@ -10,10 +10,18 @@ func TestListIsComplete(t *testing.T) {
 		}
 		seen[s.Name] = true
 	}
-	if found, unknown := Find([]string{"cut-off", "steady"}); unknown != "" || len(found) != 2 || found[1].Name != "steady" {
+	if found, unknown := Find([]string{"cut-off", "steady"}, true); unknown != "" || len(found) != 2 || found[1].Name != "steady" {
 		t.Errorf("found %v, unknown %q", found, unknown)
 	}
-	if _, unknown := Find([]string{"steady", "x"}); unknown != "x" {
+	if _, unknown := Find([]string{"steady", "x"}, true); unknown != "x" {
 		t.Errorf("unknown is %q, want x", unknown)
+	}
+	if found, _ := Find([]string{"power-one"}, true); len(found) != 1 {
+		t.Error("a scenario of the long form cannot be asked for in the short form")
+	}
+	short, _ := Find(nil, true)
+	long, _ := Find(nil, false)
+	if len(long) != len(All()) || len(short) >= len(long) {
+		t.Errorf("%d scenarios in the short form, %d in the long form, %d in all", len(short), len(long), len(All()))
 	}
 }

@@ -44,8 +44,8 @@ type Result struct {
 	Unavailable time.Duration // verifications unanswered, all replicas added up
 	Logout      time.Duration // the slowest, with retries
 	Took        time.Duration
-	Expected    bool          // violations are what should be found
-	Finds       check.Claim   // of this claim; "": C1
+	Expected    bool // violations of Breaks are what should be found
+	Breaks      check.Claim
 	Seen        time.Duration // when the first of them could be seen, counted from the first verification
 	Dir         string        // where data, logs and history are; "" when they were removed
 }
@@ -56,13 +56,10 @@ func (r Result) Failed() bool {
 	case r.Skipped != "":
 		return false
 	case r.Expected:
-		return check.Count(r.Violations, r.Wanted()) == 0
+		return check.Count(r.Violations, r.Breaks) == 0
 	}
 	return r.Err != nil || len(r.Violations) > 0
 }
-
-// Wanted returns the claim that the run should find violated, if Expected.
-func (r Result) Wanted() check.Claim { return cmp.Or(r.Finds, check.C1) }
 
 // users returns the accounts of a run. Their passwords protect nothing: the cluster is gone when the run ends.
 func users() []traffic.User {
@@ -84,16 +81,23 @@ func load(targets []string, seed uint64) traffic.Config {
 // Run runs one scenario. Nothing of it is left running when it returns.
 func Run(ctx context.Context, s Scenario, set Settings) Result {
 	begin := time.Now()
-	res := Result{Scenario: s.Name, Seed: set.Seed}
+	res := Result{Scenario: s.Name, Seed: set.Seed, Breaks: cmp.Or(s.Breaks, check.C1)}
 	if s.Sandbox && !cluster.Sandboxed() {
 		res.Skipped = "needs network and mount namespaces of its own: run as root, with iproute2 and util-linux"
+		return res
+	}
+	var needs cluster.Config
+	if s.Cluster != nil {
+		s.Cluster(&needs)
+	}
+	if err := needs.Lacks(); err != nil {
+		res.Skipped = "needs " + err.Error()
 		return res
 	}
 	if set.Break != "" {
 		s.Break = set.Break
 	}
-	res.Expected = s.Break != "" || s.Finds != "" || set.ExpectViolation
-	res.Finds = s.Finds
+	res.Expected = s.Break != "" || s.Breaks != "" || set.ExpectViolation
 	dir, err := os.MkdirTemp(set.Dir, s.Name+"-")
 	if err != nil {
 		res.Err = err
@@ -105,10 +109,10 @@ func Run(ctx context.Context, s Scenario, set Settings) Result {
 	h := rec.History()
 	if res.Err == nil || len(h.Ops) > 0 {
 		res.judge(s, h, logs)
-		res.Seen = seen(h, res.Violations, res.Wanted())
+		res.Seen = seen(h, res.Violations, res.Breaks)
 	}
 	if res.Err == nil {
-		res.Err = s.enough(res.Coverage)
+		res.Err = s.enough(res.Coverage, cmp.Or(needs.Replicas, 3))
 	}
 	res.Took = time.Since(begin)
 	if !set.Keep && !res.Failed() {
@@ -176,7 +180,7 @@ func conduct(ctx context.Context, s Scenario, set Settings, dir string, rec *his
 	if err := c.Start(starting); err != nil {
 		return nil, err
 	}
-	set.Logf("three replicas ready after %v", time.Since(begin).Round(time.Millisecond))
+	set.Logf("%d replicas ready after %v", len(c.Replicas), time.Since(begin).Round(time.Millisecond))
 	for _, u := range users() {
 		if err := c.AddUser(starting, u.Name, u.Password); err != nil {
 			return nil, err
@@ -198,7 +202,11 @@ func conduct(ctx context.Context, s Scenario, set Settings, dir string, rec *his
 		t.Abort()
 		return nil, errors.Join(err, ctx.Err())
 	}
-	t.Stop()
+	if s.Breaks == check.C2 {
+		t.Abort() // the sweep sees what was lost; clients would ask for it again and again
+	} else {
+		t.Stop()
+	}
 	if n := t.Dropped(); n > 0 {
 		set.Logf("%d verifications were not sent because a replica had too many unanswered", n)
 	}
@@ -219,11 +227,11 @@ func aftermath(ctx context.Context, c *cluster.Cluster, t *traffic.Traffic) erro
 }
 
 // enough returns an error when a history proves nothing.
-func (s Scenario) enough(c check.Coverage) error {
+func (s Scenario) enough(c check.Coverage, replicas int) error {
 	if c.FaultProbes < s.FaultProbes {
 		return fmt.Errorf("proves nothing: %d verifications of ended sessions reached a disturbed replica, want %d", c.FaultProbes, s.FaultProbes)
 	}
-	for r := range int8(3) {
+	for r := range int8(replicas) {
 		if c.Probes[r] < leastProbes {
 			return fmt.Errorf("proves nothing: replica %d answered %d verifications of ended sessions, want %d", r, c.Probes[r], leastProbes)
 		}

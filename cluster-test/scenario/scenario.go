@@ -23,15 +23,15 @@ type Scenario struct {
 	Proves string
 	// Sandbox is set when the scenario needs network or mounts of its own.
 	Sandbox bool
-	// LongOnly is set when the short form leaves the scenario out, unless it is asked for by name.
+	// LongOnly keeps the scenario out of the short form, unless it is asked for by its name.
 	LongOnly bool
 	// Break names the mechanism that the replicas leave out (package internal/fence); "" leaves out none.
 	Break string
 	// Seams is set when the replicas run a build in which their clocks and log can be disturbed (package node).
 	Seams bool
-	// Finds is the claim that must be seen to be violated: the scenario shows that the others would notice. "" stands for
-	// none, or for C1 when Break is set.
-	Finds check.Claim
+	// Breaks is the claim that must be seen to fall: the scenario shows that the others would notice. "" stands for none, or
+	// for C1 when Break is set.
+	Breaks check.Claim
 	// Cluster changes the configuration of the cluster; nil: nothing to change.
 	Cluster func(*cluster.Config)
 	Check   check.Options

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/knell-auth/knell/httpapi"
+	"github.com/knell-auth/knell/internal/fence"
 	"github.com/knell-auth/knell/internal/natsd"
 	"github.com/knell-auth/knell/internal/password"
 	"github.com/knell-auth/knell/internal/replica"
@@ -61,7 +62,7 @@ func (c *serveCmd) config() (replica.Config, error) {
 		Name: c.Name, Dir: c.Data, Drain: c.Drain,
 		NATS: natsd.Config{
 			ClientListen: string(c.Cluster.NatsListen), ClientCertFile: c.Cluster.NatsCert, ClientKeyFile: c.Cluster.NatsKey,
-			FixedTimers: c.Cluster.FixedTimers,
+			FixedTimers: c.Cluster.FixedTimers, NoSync: broken&fence.NoSync != 0,
 		},
 		Copies:      c.Cluster.copies(c.clustered()),
 		LogMaxBytes: int64(c.Cluster.LogMaxBytes),

@@ -27,6 +27,7 @@ const (
 	NoDigest                                       // replicas do not compare what they made of the log
 	NoDedupe                                       // neither the log nor the fold knows event ids again
 	NoReuseDetection                               // a spent refresh token is answered whenever it is presented
+	NoSync                                         // package natsd: messages are acknowledged before they are on disk
 	mutationEnd
 )
 
@@ -93,6 +94,8 @@ func (m Mutation) name() string {
 		return "no-dedupe"
 	case NoReuseDetection:
 		return "no-reuse-detection"
+	case NoSync:
+		return "no-sync"
 	}
 	return fmt.Sprintf("mutation-%#x", uint32(m))
 }

@@ -36,6 +36,10 @@ type Config struct {
 
 	Logger *slog.Logger // nil: no logs
 
+	// NoSync acknowledges what is written but not yet on disk, and leaves the rest to nats-server's timer (two minutes). For
+	// the test that shows what that loses; obeyed only in builds with the tag knell_break.
+	NoSync bool
+
 	// DiskFailed is called, on the server's own goroutine, when a write to the store has failed: a full disk, an I/O error.
 	// It must not return. nil: a line to standard error and the end of the process, status DiskFailedStatus. nats-server
 	// itself would go on, reset its copy and vote with it; three full disks that were freed again have lost acknowledged
@@ -198,7 +202,7 @@ func options(cfg Config, users users) (*server.Options, error) {
 	o.MaxPayload = MaxPayload
 	o.JetStream = true
 	o.StoreDir = storeDir(cfg.Dir)
-	o.SyncAlways = true
+	o.SyncAlways = !(cfg.NoSync && breakable)
 	o.JetStreamMaxStore = maxStore
 	o.JetStreamMaxMemory = maxMemory
 	o.DisableJetStreamBanner = true

@@ -4,14 +4,20 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 )
 
 // askStreamUpdate changes the stream's configuration. Replicas have no right to it.
 const askStreamUpdate = "$JS.API.STREAM.UPDATE." + StreamName
 
+// growWait bounds GrowLog: while nobody leads the stream, nobody answers, not even later.
+const growWait = 2 * time.Second
+
 // GrowLog raises the limit of the stream to maxBytes, and changes nothing else of it. It does nothing when the limit is that
 // high already. It is the way out of a full log: nothing is removed from it.
 func (s *Server) GrowLog(ctx context.Context, maxBytes int64) error {
+	ctx, cancel := context.WithTimeout(ctx, growWait)
+	defer cancel()
 	nc, err := s.connect(ctx, s.users.keeper, adminInbox(s.name))
 	if err != nil {
 		return err

@@ -36,3 +36,14 @@ func TestGrowLog(t *testing.T) {
 		}
 	}
 }
+
+// TestGrowLogWithoutLeader: a question that nobody answers ends all the same, or a replica would wait with its start for ever.
+func TestGrowLogWithoutLeader(t *testing.T) {
+	c := startCluster(t, nil)
+	leader := c.awaitWhole(t)
+	c.servers[(leader+1)%3].Kill()
+	c.servers[leader].Kill()
+	if err := c.servers[(leader+2)%3].GrowLog(t.Context(), 1<<40); err == nil {
+		t.Error("the limit was raised by one server of three")
+	}
+}

@@ -96,6 +96,18 @@ func publish(ctx context.Context, nc *nats.Conn, subject string) (seq uint64, er
 	return ack.Seq, nil
 }
 
+// TestNoSync: only a build that may be broken obeys it.
+func TestNoSync(t *testing.T) {
+	users, err := newUsers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := options(Config{Dir: t.TempDir(), Name: "n1", NoSync: true}, users)
+	if err != nil || o.SyncAlways == breakable {
+		t.Errorf("SyncAlways is %v in a build that is breakable: %v (%v)", o.SyncAlways, breakable, err)
+	}
+}
+
 // TestRestart: what was appended is there after a stop and after a kill, on disk with a sync each.
 func TestRestart(t *testing.T) {
 	cfg := Config{Dir: filepath.Join(t.TempDir(), "new", "data"), Name: "n1"}

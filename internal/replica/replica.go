@@ -113,10 +113,6 @@ func (r *Replica) run(ctx context.Context) {
 	}
 }
 
-// growTimeout bounds the attempt to raise the log's limit. A cluster that is just electing its leaders drops the question
-// without an answer.
-const growTimeout = 5 * time.Second
-
 // copyEvery is how often a replica looks whether its copy of the log is whole.
 const copyEvery = 5 * time.Second
 
@@ -143,9 +139,7 @@ func (r *Replica) bringUp(ctx context.Context) error {
 		return err
 	}
 	// Another member may have less room for it yet; the last one to be restarted with the higher limit succeeds.
-	grow, cancel := context.WithTimeout(ctx, growTimeout)
-	defer cancel()
-	if err := r.server.GrowLog(grow, r.cfg.LogMaxBytes); err != nil {
+	if err := r.server.GrowLog(ctx, r.cfg.LogMaxBytes); err != nil {
 		r.log.Warn("limit of the log not raised", "error", err)
 	}
 	if err := r.server.CheckCopy(ctx); err != nil {

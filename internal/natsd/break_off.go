@@ -1,0 +1,6 @@
+//go:build !knell_break
+
+package natsd
+
+// breakable says whether Config.NoSync is obeyed.
+const breakable = false
