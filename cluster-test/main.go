@@ -182,7 +182,7 @@ func build(ctx context.Context, f *flags, scenarios []scenario.Scenario) (built 
 		}
 		built = append(built, f.binary)
 	}
-	broken := slices.ContainsFunc(scenarios, func(s scenario.Scenario) bool { return s.Break != "" })
+	broken := slices.ContainsFunc(scenarios, scenario.Scenario.Broken)
 	if f.broken == "" && (broken || f.mutation != "") {
 		if f.broken, err = cluster.Build(ctx, f.dir, "knell_break"); err != nil {
 			return built, err

@@ -21,7 +21,8 @@ func report(w io.Writer, r scenario.Result) {
 		fmt.Fprintf(w, "  SKIPPED: %s\n", r.Skipped)
 		return
 	case r.Expected && !r.Failed():
-		fmt.Fprintf(w, "  found as expected: %d violations of %s, such as: %s\n", check.Count(r.Violations, r.Breaks), r.Breaks, first(r))
+		fmt.Fprintf(w, "  found as expected after %v: %d violations of %s, such as: %s\n", r.Seen.Round(100*time.Millisecond),
+			check.Count(r.Violations, r.Breaks), r.Breaks, first(r.Violations, r.Breaks))
 		return
 	case r.Expected:
 		fmt.Fprintf(w, "  FAILED: no violation of %s was found, though a mechanism is missing\n", r.Breaks)
@@ -45,14 +46,16 @@ func report(w io.Writer, r scenario.Result) {
 	}
 }
 
-// first returns the first violation of the claim that should fall.
-func first(r scenario.Result) string {
-	for _, v := range r.Violations {
-		if v.Claim == r.Breaks {
-			return v.String()
+// first returns the violation of claim that was there to be seen first.
+func first(vs []check.Violation, claim check.Claim) string {
+	var at time.Duration
+	text := "none"
+	for _, v := range vs {
+		if v.Claim == claim && len(v.Ops) > 0 && (text == "none" || v.Ops[len(v.Ops)-1].End < at) {
+			at, text = v.Ops[len(v.Ops)-1].End, v.String()
 		}
 	}
-	return "none"
+	return text
 }
 
 // table prints one line a scenario.

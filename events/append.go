@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // ackTimeout is how long a try waits for its answer. A commit takes a millisecond; a leader that has not answered by then
@@ -36,8 +35,7 @@ func (l *Log) Append(ctx context.Context, e *Event) (uint64, error) {
 	a := appending{
 		l: l, answers: answers,
 		msg: &nats.Msg{
-			Subject: Subject(e), Reply: reply, Data: data,
-			Header: nats.Header{jetstream.MsgIDHeader: []string{e.ID.String()}},
+			Subject: Subject(e), Reply: reply, Data: data, Header: header(e),
 		},
 		floor: l.delivered.Load(),
 		until: time.Now().Add(l.cfg.DuplicateWindow / 2),

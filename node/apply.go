@@ -54,7 +54,7 @@ func (n *Node) applyOne(seq uint64, e *events.Event) error {
 		n.mu.Unlock()
 		return fmt.Errorf("message %d came after %d", seq, n.state.seq)
 	}
-	out := n.state.apply(seq, e)
+	out := n.state.apply(seq, n.leaveOut(seq, e))
 	n.keeping.ring[seq%digestRing] = n.state.digest
 	logTime := n.state.logTime
 	n.mu.Unlock()
@@ -94,7 +94,9 @@ func (n *Node) observe(seq uint64, e *events.Event, out outcome) error {
 		}
 	case *events.SessionRefreshed:
 		if out.void == "" {
-			n.recent.note(d.Session, refreshMark{seq, n.clock.read().Mono, n.hot.logTime.Load()}, n.cfg.Grace)
+			now := n.clock.read()
+			late := !n.hot.lease.Load().Valid(now)
+			n.recent.note(d.Session, refreshMark{seq, now.Mono, n.hot.logTime.Load(), late}, n.cfg.Grace)
 		}
 	}
 	return nil
@@ -115,9 +117,12 @@ func (n *Node) observeBeat(seq uint64, e *events.Event, d *events.NodeBeat) erro
 			conflict = cmp.Or(conflict, n.conflictLocked(p, seq))
 		}
 	}
+	if fence.Breakable {
+		k.broken.applied.Store(&now)
+	}
 	lease := k.machine.Lease()
 	diverged := k.divergedLocked(now)
-	if ahead := time.Until(e.Time); ahead > time.Minute && !k.warnedAhead {
+	if ahead := e.Time.Sub(n.clock.now()); ahead > time.Minute && !k.warnedAhead {
 		k.warnedAhead = true
 		n.log.Error("log time is far ahead of this replica's clock", "node", e.Node, "ahead", ahead)
 	}
@@ -226,7 +231,7 @@ func (n *Node) hear(from string, data []byte) {
 func (n *Node) sameDigest(seq uint64, d events.ID) (known, same bool) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	if seq == 0 || seq > n.state.seq || seq+digestRing <= n.state.seq {
+	if seq == 0 || n.keeping.broken.noDigest || seq > n.state.seq || seq+digestRing <= n.state.seq {
 		return false, false
 	}
 	return true, n.keeping.ring[seq%digestRing] == d

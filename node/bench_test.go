@@ -79,7 +79,7 @@ func BenchmarkVerify(b *testing.B) {
 			list := tokens(b, benchNode(b), live)
 			gmac := must(cipher.NewGCM(must(aes.NewCipher(newKey()))(b)))(b)
 			nonce, sum, key := make([]byte, 12), make([]byte, 0, 16), make([]byte, 0, token.MaxSize)
-			clock := newClock()
+			clock := newClock(faultsOf("bench"))
 			var sink time.Duration
 			b.ReportAllocs()
 			i := 0

@@ -37,6 +37,7 @@ type keeping struct {
 	ring           [digestRing]events.ID // guarded by Node.mu
 	mark           mark                  // of an earlier life; set before the apply loop runs, then read by it alone
 	saved          identity              // the keeper's
+	broken         broken
 }
 
 // peer is another life as its beats describe it.
@@ -62,6 +63,7 @@ func (k *keeping) init(n *Node, id identity) {
 	k.owed, k.told = map[string]int{}, map[string]int{}
 	k.begun, k.granted = make(chan struct{}), make(chan struct{})
 	k.mark = id.Checkpoint
+	k.broken.noDigest = n.cfg.Break&fence.NoDigest != 0
 	k.saved = id
 	k.saved.Incarnation, k.saved.Lock = n.life.inc.String(), inode(n.life.lock)
 }
@@ -225,12 +227,16 @@ func (n *Node) openBarrier(seq, tag uint64) {
 func (n *Node) settle(from string) {
 	k := &n.keeping
 	k.mu.Lock()
-	tags := k.machine.Completed(nil, n.clock.read())
+	now := n.clock.read()
+	tags := k.machine.Completed(nil, now)
 	last := ""
 	if len(tags) > 0 {
 		last = k.lastLocked(from)
 	}
 	k.mu.Unlock()
+	if n.cfg.Break&endingEarly != 0 {
+		tags = append(tags, n.wait.early(now)...)
+	}
 	for _, tag := range tags {
 		n.wait.complete(tag, last)
 	}

@@ -75,23 +75,34 @@ func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 type recentRefreshes struct {
 	mu          sync.Mutex
 	now, before map[events.ID]refreshMark
-	since       int64
+	first       refreshMark // of now
 }
 
-// refreshMark says when a refresh was applied: by the monotonic clock, and in seconds of log time. A replica that has just
-// replayed the log has applied everything a moment ago; log time then says how old it is.
+// refreshMark says when a refresh was applied: by the monotonic clock, and in seconds of log time.
 type refreshMark struct {
 	seq     uint64
 	mono    time.Duration
 	logTime int64
+	late    bool // applied without a lease
+}
+
+// age returns how old the refresh is. A replica that has just replayed the log, or that was cut off, has applied everything
+// a moment ago; log time then says how old it is. Under a lease the own clock is right, to the length of the lease. Log
+// time is not: it jumps when one replica's wall clock is set forward, and what clients then send again is no theft.
+func (m refreshMark) age(mono time.Duration, logTime int64) time.Duration {
+	age := mono - m.mono
+	if m.late {
+		age = max(age, time.Duration(logTime-m.logTime)*time.Second)
+	}
+	return age
 }
 
 // note is called by the apply loop.
 func (r *recentRefreshes) note(session events.ID, m refreshMark, window time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.now == nil || m.logTime-r.since > seconds(window)+1 {
-		r.before, r.now, r.since = r.now, map[events.ID]refreshMark{}, m.logTime
+	if r.now == nil || r.first.age(m.mono, m.logTime) > window+time.Second {
+		r.before, r.now, r.first = r.now, map[events.ID]refreshMark{}, m
 	}
 	r.now[session] = m
 }

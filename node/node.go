@@ -103,11 +103,12 @@ func prepare(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		cfg: cfg, log: cfg.Logger.With("node", cfg.Name), clock: newClock(), life: life{events.NewID(), id.previous(lock), lock},
+		cfg: cfg, log: cfg.Logger.With("node", cfg.Name), clock: newClock(faultsOf(cfg.Name)), life: life{events.NewID(), id.previous(lock), lock},
 		hasher: cfg.Hasher, state: newState(), fenced: make(chan struct{}),
 		jobs: make(chan func(context.Context), 256),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n.cfg.Log = n.clock.faults.disturb(cfg.Log)
 	n.hot.cache = token.NewCache(cfg.CacheTokens)
 	n.hot.words = n.state.words
 	n.signing.access = token.NewSigner(id.Signing)
@@ -167,11 +168,16 @@ func (n *Node) awaitEpoch(ctx context.Context) error {
 	return n.until(ctx, n.keeping.begun)
 }
 
+// statTimeout bounds one question for the state of the log: in an election it is dropped without an answer.
+const statTimeout = 2 * time.Second
+
 // firstStat asks the log what it holds, again while it does not know: a stream that was created a moment ago may not be known
 // everywhere, and one that has just lost its leader does not answer.
 func (n *Node) firstStat(ctx context.Context) (events.Stat, error) {
 	for {
-		stat, err := n.cfg.Log.Stat(ctx)
+		try, cancel := context.WithTimeout(ctx, statTimeout)
+		stat, err := n.cfg.Log.Stat(try)
+		cancel()
 		if err == nil {
 			return stat, nil
 		}

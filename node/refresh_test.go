@@ -136,6 +136,66 @@ func TestGraceSurvivesRestart(t *testing.T) {
 	})
 }
 
+// setClock puts a beat into the log that was sent when the wall clock of a replica was ahead by so much.
+func (r *rig) setClock(ahead time.Duration) {
+	r.t.Helper()
+	a := r.nodes["a"]
+	e := a.newEvent(&events.NodeBeat{Pings: []events.Ping{{Node: "z", Incarnation: events.NewID(), Counter: 1}}}, "z", Origin{Actor: "system"})
+	e.Time = e.Time.Add(ahead)
+	if _, err := r.links["a"].Append(context.Background(), e); err != nil {
+		r.t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
+// One replica whose wall clock is set forward takes log time with it. A client that sends its refresh again meanwhile is no
+// thief, at whatever replica; a token that was spent long ago is one as before.
+func TestGraceSurvivesClockStep(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		ctx := context.Background()
+		tok := r.login("a")
+		if _, err := r.nodes["a"].Refresh(ctx, RefreshRequest{Token: tok.RefreshToken}); err != nil {
+			t.Fatal(err)
+		}
+		for _, at := range []string{"a", "b", "c"} {
+			r.setClock(time.Hour)
+			if _, err := r.nodes[at].Refresh(ctx, RefreshRequest{Token: tok.RefreshToken}); err != nil {
+				t.Errorf("at %s: %v", at, err)
+			}
+			time.Sleep(time.Second)
+		}
+		time.Sleep(30 * time.Second)
+		if _, err := r.nodes["b"].Refresh(ctx, RefreshRequest{Token: tok.RefreshToken}); !errors.Is(err, ErrInvalidGrant) {
+			t.Errorf("after the grace window: %v", err)
+		}
+	})
+}
+
+// A replica that was cut off applies old refreshes all at once. That must not make them young.
+func TestGraceSurvivesCut(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		ctx := context.Background()
+		old, young := r.login("a"), r.login("a")
+		r.links["c"].Cut()
+		time.Sleep(5 * time.Second)
+		if _, err := r.nodes["a"].Refresh(ctx, RefreshRequest{Token: old.RefreshToken}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(40 * time.Second)
+		if _, err := r.nodes["a"].Refresh(ctx, RefreshRequest{Token: young.RefreshToken}); err != nil {
+			t.Fatal(err)
+		}
+		r.links["c"].Heal()
+		time.Sleep(5 * time.Second)
+		if _, err := r.nodes["c"].Refresh(ctx, RefreshRequest{Token: young.RefreshToken}); err != nil {
+			t.Errorf("young: %v", err)
+		}
+		if _, err := r.nodes["c"].Refresh(ctx, RefreshRequest{Token: old.RefreshToken}); !errors.Is(err, ErrInvalidGrant) {
+			t.Errorf("old: %v", err)
+		}
+	})
+}
+
 func TestGraceCanBeSwitchedOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/fence"
 	"github.com/knell-auth/knell/internal/token"
 )
 
@@ -122,7 +123,7 @@ func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (Tokens, error) 
 		switch {
 		case r.Generation == v.number:
 			t, err = n.rotate(ctx, v, o)
-		case r.Generation+1 == v.number && n.inGrace(v):
+		case r.Generation+1 == v.number && n.inGrace(v), n.cfg.Break&fence.NoReuseDetection != 0:
 			t, err = n.reissue(ctx, v, o)
 		default:
 			return Tokens{}, n.replayed(ctx, v, o)
@@ -244,16 +245,14 @@ func byUser(o Origin, v refreshView) Origin {
 	return o
 }
 
-// inGrace reports whether the newest generation is so young that its predecessor may be presented again. The age is what has
-// passed on this replica's clock since its own apply, and in the log: a replica that has just replayed the log has applied
-// everything a moment ago.
+// inGrace reports whether the newest generation is so young that its predecessor may be presented again.
 func (n *Node) inGrace(v refreshView) bool {
 	grace := n.cfg.Grace
 	if grace < 0 {
 		return false
 	}
 	m, ok := n.recent.find(v.session, v.seq)
-	return ok && n.clock.read().Mono-m.mono < grace && n.hot.logTime.Load()-m.logTime < seconds(grace)
+	return ok && m.age(n.clock.read().Mono, n.hot.logTime.Load()) < grace
 }
 
 // Logout ends the session of an access token. It returns nil only when no replica accepts a token of the session any more.

@@ -21,6 +21,7 @@ func All() []Scenario {
 		crashes(),
 		silences(),
 		disks(),
+		clocks(),
 		mutants(),
 		power(),
 		network(),
@@ -138,33 +139,6 @@ func disks() []Scenario {
 			Cluster: small,
 			Check:   check.Options{Logout: 3 * logoutBound, Outage: true},
 			run:     diskFullAll,
-		},
-	}
-}
-
-func mutants() []Scenario {
-	return []Scenario{
-		{
-			Name:        "mutant-pause-lease",
-			Proves:      "without the check of the lease a frozen replica accepts ended sessions when it wakes, and this harness sees it",
-			Break:       "no-lease-check",
-			FaultProbes: 5,
-			run:         pauseLong,
-		},
-		{
-			Name:   "mutant-pause-barrier",
-			Proves: "when logouts return without the reports of the others, a replica that was frozen for a moment accepts ended sessions",
-			Break:  "no-barrier",
-			run:    pauseShort,
-		},
-		{
-			Name:        "mutant-cut-lease",
-			Proves:      "without the check of the lease a replica that is cut off accepts ended sessions",
-			Sandbox:     true,
-			Break:       "no-lease-check",
-			Cluster:     func(c *cluster.Config) { c.Namespaces = true },
-			FaultProbes: 5,
-			run:         cutOff,
 		},
 	}
 }

@@ -46,7 +46,8 @@ type Result struct {
 	Took        time.Duration
 	Expected    bool // violations of Breaks are what should be found
 	Breaks      check.Claim
-	Dir         string // where data, logs and history are; "" when they were removed
+	Seen        time.Duration // when the first of them could be seen, counted from the first verification
+	Dir         string        // where data, logs and history are; "" when they were removed
 }
 
 // Failed reports whether the run shows a defect, or fails to show one that is there.
@@ -73,7 +74,7 @@ func users() []traffic.User {
 func load(targets []string, seed uint64) traffic.Config {
 	return traffic.Config{
 		Targets: targets, Users: users(), Seed: seed,
-		Sessions: 120, Verify: 250, Balanced: 100, Logout: 12, Login: 8, Refresh: 6,
+		Sessions: 120, Verify: 250, Balanced: 100, Logout: 12, Login: 8, Refresh: 6, Theft: 1,
 	}
 }
 
@@ -96,7 +97,7 @@ func Run(ctx context.Context, s Scenario, set Settings) Result {
 	if set.Break != "" {
 		s.Break = set.Break
 	}
-	res.Expected = s.Break != "" || set.ExpectViolation
+	res.Expected = s.Break != "" || s.Breaks != "" || set.ExpectViolation
 	dir, err := os.MkdirTemp(set.Dir, s.Name+"-")
 	if err != nil {
 		res.Err = err
@@ -108,6 +109,7 @@ func Run(ctx context.Context, s Scenario, set Settings) Result {
 	h := rec.History()
 	if res.Err == nil || len(h.Ops) > 0 {
 		res.judge(s, h, logs)
+		res.Seen = seen(h, res.Violations, res.Breaks)
 	}
 	if res.Err == nil {
 		res.Err = s.enough(res.Coverage, cmp.Or(needs.Replicas, 3))
@@ -161,8 +163,8 @@ func Judge(h *history.History, logs []*history.Log, o check.Options) ([]check.Vi
 // conduct runs the cluster, its clients and the faults, and returns the log as each replica has it at the end.
 func conduct(ctx context.Context, s Scenario, set Settings, dir string, rec *history.Recorder) (logs []*history.Log, err error) {
 	cfg := cluster.Config{Binary: set.Binary, Dir: dir, Lease: set.Lease}
-	if s.Break != "" {
-		cfg.Binary, cfg.Env = set.Broken, []string{"KNELL_BREAK=" + s.Break}
+	if s.Broken() {
+		cfg.Binary, cfg.Env = set.Broken, []string{"KNELL_BREAK=" + s.Break, "KNELL_FAULTS=" + filepath.Join(dir, faultDir)}
 	}
 	if s.Cluster != nil {
 		s.Cluster(&cfg)

@@ -25,10 +25,12 @@ type Scenario struct {
 	Sandbox bool
 	// LongOnly keeps the scenario out of the short form, unless it is asked for by its name.
 	LongOnly bool
-	// Break names the mechanism that the replicas leave out (package internal/fence). The scenario passes when the claim
-	// Breaks is violated: it shows that the others would notice.
+	// Break names the mechanism that the replicas leave out (package internal/fence); "" leaves out none.
 	Break string
-	// Breaks is the claim that falls with Break; "": C1.
+	// Seams is set when the replicas run a build in which their clocks and log can be disturbed (package node).
+	Seams bool
+	// Breaks is the claim that must be seen to fall: the scenario shows that the others would notice. "" stands for none, or
+	// for C1 when Break is set.
 	Breaks check.Claim
 	// Cluster changes the configuration of the cluster; nil: nothing to change.
 	Cluster func(*cluster.Config)

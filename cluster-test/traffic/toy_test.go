@@ -29,6 +29,7 @@ const (
 	lagging   = "replica 2 hears of a logout when the next one is asked for"
 	forgetful = "every fifth login is lost"
 	forking   = "each refresh of a token makes another successor"
+	reusing   = "a spent refresh token is answered at any time"
 	rude      = "401 where 503 is due"
 	strange   = "answers 500"
 )
@@ -89,10 +90,15 @@ func (y *toy) token(w http.ResponseWriter, r *http.Request) {
 	} else {
 		fmt.Sscanf(strings.TrimPrefix(r.FormValue("refresh_token"), "r"), "%d.%d", &id, &gen)
 		gen++
-		if y.defect == forking {
-			y.gens[id]++
-			gen = y.gens[id]
+		switch {
+		case y.defect == forking:
+			gen = y.gens[id] + 1
+		case gen < y.gens[id] && y.defect != reusing: // its successor has been used
+			y.revoked[id], y.late[id] = true, true
+			http.Error(w, `{"error":"invalid_grant"}`, http.StatusBadRequest)
+			return
 		}
+		y.gens[id] = max(y.gens[id], gen)
 	}
 	_ = json.NewEncoder(w).Encode(map[string]any{
 		"access_token": fmt.Sprintf("a%d.%d", id, gen), "refresh_token": fmt.Sprintf("r%d.%d", id, gen), "expires_in": 3600,

@@ -32,6 +32,7 @@ type Config struct {
 	Logout   float64
 	Login    float64
 	Refresh  float64 // every fourth one is presented at all replicas at once
+	Theft    float64 // refresh tokens presented again after their successors have been used
 	// Timeout ends a verification, refresh or login without an answer. It must exceed the longest pause of a replica, or
 	// nobody sees what that replica answers when it wakes. 0: 20 s.
 	Timeout time.Duration
@@ -95,6 +96,7 @@ func Start(ctx context.Context, cfg Config, rec *history.Recorder) (*Traffic, er
 	t.work(ctx, leavers, cfg.Logout, t.leave)
 	t.work(ctx, 2, cfg.Login, t.arrive)
 	t.work(ctx, 2, cfg.Refresh, t.renew)
+	t.work(ctx, 1, cfg.Theft, t.steal)
 	return t, nil
 }
 

@@ -21,6 +21,7 @@ func drive(t *testing.T, y *toy) *history.History {
 	for ; w.steps < 12; w.steps++ {
 		tr.arrive(w)
 		tr.renew(w)
+		tr.steal(w)
 		tr.leave(w)
 		tr.balanced(w)
 		for _, c := range tr.clients {
@@ -43,6 +44,7 @@ func TestCheckerCatchesDefectiveStores(t *testing.T) {
 		{forgetful, check.C2},
 		{rude, check.C2},
 		{forking, check.C3},
+		{reusing, check.C3},
 		{strange, check.Interface},
 	}
 	for _, tt := range tests {

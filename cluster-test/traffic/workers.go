@@ -224,3 +224,43 @@ func (t *Traffic) storm(s *session, gen int32, token string) {
 	}
 	wg.Wait()
 }
+
+// steal presents a refresh token whose successor has been used, as whoever stole it would. It must be refused, and ends the
+// session, whatever the grace window is.
+func (t *Traffic) steal(w *own) {
+	s := t.pool.take(w.rng, keepLive)
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	gen, token := s.gen, s.refresh
+	s.mu.Unlock()
+	for range 2 {
+		if !t.rotate(w, s) {
+			t.pool.add(s)
+			return
+		}
+	}
+	c := t.inTurn(w.rng.IntN(len(t.clients)))[0]
+	ctx, cancel := context.WithTimeout(t.requests, refreshTimeout)
+	defer cancel()
+	op, _ := c.refresh(ctx, s, gen, token)
+	w.shard.Add(op)
+	t.pool.ended(s, false) // nobody logged out: the sweep does, and sees that the session is gone
+}
+
+// rotate refreshes a session once. It reports whether that worked.
+func (t *Traffic) rotate(w *own, s *session) bool {
+	s.mu.Lock()
+	gen, token := s.gen, s.refresh
+	s.mu.Unlock()
+	c := t.inTurn(w.rng.IntN(len(t.clients)))[0]
+	ctx, cancel := context.WithTimeout(t.requests, refreshTimeout)
+	defer cancel()
+	op, g := c.refresh(ctx, s, gen, token)
+	w.shard.Add(op)
+	if op.Outcome == history.OK {
+		s.rotate(gen, g)
+	}
+	return op.Outcome == history.OK
+}

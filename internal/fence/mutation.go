@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// Mutation is a set of rules to switch off, one bit each. Every one of them lets a replica accept a token after its
-// logout returned; the tests show how. The machine honours those marked so; the others name rules that lie around it,
-// for package node and for models.
+// Mutation is a set of rules to switch off, one bit each. Without any one of the first ten a replica accepts a token after
+// its logout returned, and without any of the others a further claim falls; the tests show how. The machine honours those
+// marked so; the others name rules that lie around it, for package node and for models.
 type Mutation uint32
 
 // The rules that can be switched off.
@@ -21,7 +21,12 @@ const (
 	SkipMessage                                    // the apply loop goes on after a message that it never got
 	ReportsWithoutIncarnation                      // machine: a report counts for every incarnation
 	NoBarrier                                      // machine: a barrier is complete at once
-	CompactRevocations                             // the log drops a revocation when the next one has the same subject
+	CompactRevocations                             // model: the log drops a revocation when the next one has the same subject
+	RepeatWithoutBarrier                           // who asks for the end of a session that has ended is not made to wait
+	NoValidation                                   // the fold takes events that were validated against older records
+	NoDigest                                       // replicas do not compare what they made of the log
+	NoDedupe                                       // neither the log nor the fold knows event ids again
+	NoReuseDetection                               // a spent refresh token is answered whenever it is presented
 	NoSync                                         // package natsd: messages are acknowledged before they are on disk
 	mutationEnd
 )
@@ -79,6 +84,16 @@ func (m Mutation) name() string {
 		return "no-barrier"
 	case CompactRevocations:
 		return "compact-revocations"
+	case RepeatWithoutBarrier:
+		return "repeat-without-barrier"
+	case NoValidation:
+		return "no-validation"
+	case NoDigest:
+		return "no-digest"
+	case NoDedupe:
+		return "no-dedupe"
+	case NoReuseDetection:
+		return "no-reuse-detection"
 	case NoSync:
 		return "no-sync"
 	}

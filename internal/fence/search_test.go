@@ -126,8 +126,14 @@ func TestSearchFindsNoViolation(t *testing.T) {
 	}
 }
 
-// outside are the rules that are no part of the searched worlds, with what shows that they are needed.
-const outside = NoSync // cluster-test: mutant-sync-off
+// outside are the rules that are no part of the searched worlds, which have one session and one logout, with what shows that they
+// are needed.
+const outside = RepeatWithoutBarrier | // node: TestRepeatedLogoutNeedsItsBarrier
+	NoValidation | // node: TestValidationIsNeeded
+	NoDigest | // node: TestDigestFencesWhoSkipped
+	NoDedupe | // node: TestDedupeIsNeeded
+	NoReuseDetection | // node: TestReuseDetectionIsNeeded
+	NoSync // cluster-test: mutant-sync-off
 
 // Every rule is needed: without it, some world holds a violation.
 func TestSearchFindsMutants(t *testing.T) {
