@@ -40,7 +40,10 @@ func measureFailovers(ctx context.Context, f flags, stdout io.Writer) (rows []fa
 		Cluster: cluster.Config{Binary: f.binary, Dir: dir}, Mode: "embedded", Lease: f.lease, Faults: f.failover, Busy: f.busy,
 		Logf: func(format string, args ...any) { fmt.Fprintf(stdout, format+"\n", args...) },
 	}
-	if f.fixed {
+	switch {
+	case f.external:
+		cfg.Mode, cfg.Cluster.External = "external", true
+	case f.fixed:
 		cfg.Mode, cfg.Cluster.Arguments = "embedded, nats-server's timers", []string{"--fixed-timers"}
 	}
 	return failover.Measure(ctx, cfg)

@@ -43,8 +43,7 @@ func main() {
 type flags struct {
 	short, keep, list, expect, noSandbox bool
 	failover, busy                       int
-	fixed                                bool
-	rivals                               bool
+	fixed, external, rivals              bool
 	duration, lease                      time.Duration
 	seed                                 uint64
 	binary, broken, dir, mutation, file  string
@@ -76,6 +75,7 @@ func parse(args []string, stderr io.Writer) (flags, error) {
 	set.IntVar(&f.failover, "failover", 0, "measure what so many kills and pauses of the log's leader cost, print a table and end")
 	set.IntVar(&f.busy, "busy", 0, "with -failover: goroutines that keep the machine busy")
 	set.BoolVar(&f.fixed, "fixed-timers", false, "with -failover: leave nats-server's own election timers; needs -lease 12s or more")
+	set.BoolVar(&f.external, "external", false, "with -failover: the log is on three nats-servers; needs -lease 12s or more")
 	set.BoolVar(&f.rivals, "rivals", false, "instead of scenarios, compare Knell with what people use today: a table on stdout")
 	set.StringVar(&f.json, "json", "", "with -rivals: write everything that was measured to this file, as JSON")
 	if err := set.Parse(args); err != nil {

@@ -285,10 +285,10 @@ func (c *Cluster) Leader() int {
 	return leader
 }
 
-// Elections returns how often a replica began to lead the log.
+// Elections returns how often a replica, with External a server, began to lead the log.
 func (c *Cluster) Elections() int {
 	n := 0
-	for _, r := range c.Replicas {
+	for _, r := range slices.Concat(c.Replicas, c.Servers) {
 		if data, err := os.ReadFile(r.logFile); err == nil {
 			n += len(leaderLine.FindAll(data, -1))
 		}

@@ -117,6 +117,9 @@ func paused(ctx context.Context, r *cluster.Replica, d time.Duration) error {
 	return errors.Join(wait(ctx, d), r.Signal(syscall.SIGCONT))
 }
 
+// nobody stands for the faulty replica when it is a NATS server that dies.
+const nobody = -1
+
 // series carries out one kind of fault as often as asked for.
 func series(ctx context.Context, cfg Config, c *cluster.Cluster, m *meters, name string, fault func(context.Context, *cluster.Replica) error) (Row, error) {
 	row := Row{Mode: cfg.Mode, Fault: name, Lease: cfg.Lease, Faults: cfg.Faults}
@@ -127,15 +130,19 @@ func series(ctx context.Context, cfg Config, c *cluster.Cluster, m *meters, name
 			return row, err
 		}
 		other := m.of[(leader+1)%len(m.of)]
+		host, faulty := c.Replicas, leader
+		if cfg.Cluster.External {
+			host, faulty = c.Servers, nobody
+		}
 		session, err := other.login(ctx)
 		if err != nil {
 			return row, err
 		}
 		before := c.Elections()
-		m.begin(leader)
+		m.begin(faulty)
 		done := make(chan time.Duration, 1)
 		go func() { done <- other.logout(ctx, session) }()
-		if err := fault(ctx, c.Replicas[leader]); err != nil {
+		if err := fault(ctx, host[leader]); err != nil {
 			return row, err
 		}
 		took := <-done
@@ -149,19 +156,19 @@ func series(ctx context.Context, cfg Config, c *cluster.Cluster, m *meters, name
 		row.Refused += s.refused
 		row.Elections += max(0, c.Elections()-before-1)
 		writes, logouts, ages = append(writes, s.gap), append(logouts, took), append(ages, s.age)
-		cfg.Logf("%s %d/%d: replica %d, writes waited %v, the logout %v, oldest lease %v, %d refused",
+		cfg.Logf("%s %d/%d: number %d, writes waited %v, the logout %v, oldest lease %v, %d refused",
 			name, i+1, cfg.Faults, leader, round(s.gap), round(took), round(s.age), s.refused)
 	}
 	row.Write, row.Logout, row.LeaseAge = times(writes), times(logouts), times(ages)
 	return row, nil
 }
 
-// awaitLeader returns the replica that leads the log, once it says so and serves.
+// awaitLeader returns the replica or server that leads the log, once it says so, and a replica once it serves.
 func awaitLeader(ctx context.Context, c *cluster.Cluster) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		if i := c.Leader(); i >= 0 && c.Replicas[i].Ready(ctx) {
+		if i := c.Leader(); i >= 0 && (len(c.Servers) > 0 || c.Replicas[i].Ready(ctx)) {
 			return i, nil
 		}
 		if err := wait(ctx, 50*time.Millisecond); err != nil {
