@@ -248,7 +248,12 @@ func corrupt(ctx context.Context, x *experiment) error {
 	x.rng.Shuffle(len(damages), func(a, b int) { damages[a], damages[b] = damages[b], damages[a] })
 	for n, d := range damages[:x.repeat(shortDamages, len(damages))] {
 		i := n % len(x.Cluster.Replicas)
-		j, err := x.Kill(i)
+		// After a clean stop a damaged store looks to nats-server like one that was trimmed.
+		end := func() (*fault.Injury, error) { return x.Stop(ctx, i) }
+		if n%2 == 0 {
+			end = func() (*fault.Injury, error) { return x.Kill(i) }
+		}
+		j, err := end()
 		if err != nil {
 			return err
 		}

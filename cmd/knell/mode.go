@@ -39,8 +39,8 @@ func (c *serveCmd) alone() bool {
 
 // Lengths of a lease unless --lease says otherwise. nats-server replaces a leader in 4 to 9 s with its own timers.
 const (
-	defaultLease         = node.DefaultLease
-	defaultLeaseExternal = 15 * time.Second
+	defaultLease     = node.DefaultLease
+	defaultLeaseSlow = 15 * time.Second
 )
 
 // lease returns the length of a lease.
@@ -48,8 +48,8 @@ func (c *serveCmd) lease() time.Duration {
 	switch {
 	case c.Cluster.Lease != 0:
 		return c.Cluster.Lease
-	case c.mode() == external:
-		return defaultLeaseExternal
+	case c.mode() == external || c.Cluster.FixedTimers:
+		return defaultLeaseSlow
 	}
 	return defaultLease
 }

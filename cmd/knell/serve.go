@@ -52,9 +52,9 @@ type clusterFlags struct {
 	NatsListen        address       `env:"KNELL_NATS_LISTEN" placeholder:"ADDR" help:"Where NATS clients connect. Default: nowhere."`
 	NatsCert          string        `env:"KNELL_NATS_CERT" placeholder:"FILE" help:"Certificate for NATS clients; required unless --nats-listen is on loopback. With --nats-url: this replica's own."`
 	NatsKey           string        `env:"KNELL_NATS_KEY" placeholder:"FILE" help:"Its key."`
-	Lease             time.Duration `env:"KNELL_LEASE" default:"0s" placeholder:"DURATION" help:"How long a replica that is cut off goes on to answer, and a logout waits for it at most; the same on all replicas. Default: 5s, with --nats-url 15s."`
+	Lease             time.Duration `env:"KNELL_LEASE" default:"0s" placeholder:"DURATION" help:"How long a replica that is cut off goes on to answer, and a logout waits for it at most; the same on all replicas. Default: 5s; 15s with --nats-url or --fixed-timers."`
 	LogMaxBytes       size          `env:"KNELL_LOG_MAX_BYTES" default:"${logMaxBytes}" help:"Limit of the log; a greater one at a later start raises it."`
-	FixedTimers       bool          `env:"KNELL_FIXED_TIMERS" help:"Leave nats-server's own election timers (4 to 9 s); needs --lease 12s or more."`
+	FixedTimers       bool          `env:"KNELL_FIXED_TIMERS" help:"Leave nats-server's own election timers (4 to 9 s); leases must be longer."`
 }
 
 // outputFlags are the settings of the log lines.
