@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -20,18 +22,29 @@ type serverLog struct {
 	fatal      chan error // holds the first fatal error; nats-server itself goes on after one
 	diskFailed func(reason string)
 	ending     atomic.Bool // the server shuts down: what fails now was not acknowledged
+	began      time.Time
 }
 
 func newServerLog(cfg Config) *serverLog {
-	l := &serverLog{log: cfg.logger().With("server", cfg.Name), redact: cfg.redactions(), fatal: make(chan error, 1)}
+	l := &serverLog{log: cfg.logger().With("server", cfg.Name), redact: cfg.redactions(), fatal: make(chan error, 1), began: time.Now()}
 	l.diskFailed = cfg.DiskFailed
 	if l.diskFailed == nil {
 		l.diskFailed = func(reason string) {
-			fmt.Fprintf(os.Stderr, "knell: the data directory %s cannot be written (%s); free space or repair the disk, then start again\n", cfg.Dir, reason)
+			fmt.Fprintf(os.Stderr, "knell: the data directory %s cannot be written (%s); %s, then start again\n", cfg.Dir, reason, remedy(reason))
 			os.Exit(DiskFailedStatus)
 		}
 	}
 	return l
+}
+
+// remedy says what helps against the failure of a write. nats-server hands its reason on as text.
+func remedy(reason string) string {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE} {
+		if strings.Contains(reason, e.Error()) {
+			return "the disk is not to blame: raise the limit of open files (ulimit -n, LimitNOFILE=)"
+		}
+	}
+	return "free space or repair the disk"
 }
 
 // writeError is part of the text with which nats-server says, before it does anything else about it, that a write failed.
@@ -51,16 +64,30 @@ func (l *serverLog) write(level slog.Level, format string, v []any) {
 	}
 }
 
+// startGrace is the time in which servers that start together may not find each other yet.
+const startGrace = 10 * time.Second
+
+// complain writes what the server complains about, as a debug record when it means nothing to an operator.
+func (l *serverLog) complain(level slog.Level, format string, v []any) {
+	text := l.text(format, v)
+	switch {
+	case strings.HasPrefix(text, "Error trying to connect to route") && time.Since(l.began) < startGrace,
+		strings.HasPrefix(text, "Metalayer blocking snapshot"): // of a few kilobytes here
+		level = slog.LevelDebug
+	}
+	l.write(level, "%s", []any{text})
+}
+
 // Noticef implements server.Logger.
 func (l *serverLog) Noticef(format string, v ...any) { l.write(slog.LevelDebug, format, v) }
 
 // Warnf implements server.Logger.
-func (l *serverLog) Warnf(format string, v ...any) { l.write(slog.LevelWarn, format, v) }
+func (l *serverLog) Warnf(format string, v ...any) { l.complain(slog.LevelWarn, format, v) }
 
 // Errorf implements server.Logger. There is no other sign of a failed write that comes before the server acts on it: see
 // Config.DiskFailed.
 func (l *serverLog) Errorf(format string, v ...any) {
-	l.write(slog.LevelError, format, v)
+	l.complain(slog.LevelError, format, v)
 	if strings.Contains(format, writeError) && !l.ending.Load() {
 		l.diskFailed(l.text(format, v))
 	}

@@ -44,6 +44,7 @@ type Server struct {
 	srv      *server.Server
 	log      *serverLog
 	users    users
+	others   int // see Peers
 	lock     *os.File
 	maxStore int64
 
@@ -100,6 +101,7 @@ func start(ctx context.Context, cfg Config, lock *os.File) (*Server, error) {
 	s := &Server{name: cfg.Name, srv: srv, users: users, lock: lock,
 		maxStore: opts.JetStreamMaxStore, stopped: make(chan struct{})}
 	s.log = newServerLog(cfg)
+	s.others = cfg.others()
 	srv.SetLogger(s.log, false, false)
 	srv.Start()
 	if err := s.awaitReady(ctx); err != nil {
