@@ -58,6 +58,8 @@ type Config struct {
 	// answer is 503. Zero: 30 s. It must exceed the longest lease of a replica and be less than the write timeout of
 	// the server.
 	LogoutWait time.Duration
+	// Commands is the context of commands: what still waits when it ends is answered 503. Nil: they are waited for.
+	Commands context.Context
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed. None: the connection's address counts.
 	TrustedProxies []netip.Prefix
 	// Logger gets one debug line a request and the details of internal errors. Nil: slog.Default.
@@ -72,6 +74,7 @@ const defaultLogoutWait = 30 * time.Second
 type api struct {
 	n          Node
 	logoutWait time.Duration
+	commands   context.Context
 	proxies    []netip.Prefix
 	log        *slog.Logger
 	local      bool // requests come from the operator's own machine; no token is asked for
@@ -81,6 +84,9 @@ func newAPI(n Node, cfg Config) *api {
 	a := &api{n: n, logoutWait: cfg.LogoutWait, proxies: cfg.TrustedProxies, log: cfg.Logger}
 	if a.logoutWait <= 0 {
 		a.logoutWait = defaultLogoutWait
+	}
+	if a.commands = cfg.Commands; a.commands == nil {
+		a.commands = context.Background()
 	}
 	if a.log == nil {
 		a.log = slog.Default()

@@ -55,13 +55,15 @@ type Replica struct {
 	node   *node.Node
 	local  *socket
 
-	http    *http.Server
-	cancel  context.CancelFunc // ends run
-	work    sync.WaitGroup
-	leaving sync.Once
-	left    error // what Leave returns; valid after leaving
-	closing sync.Once
-	closed  error // what Close returns; valid after closing
+	http     *http.Server
+	requests context.Context    // of all requests; ends when those that still wait are given up
+	giveUp   context.CancelFunc // ends requests
+	cancel   context.CancelFunc // ends run
+	work     sync.WaitGroup
+	leaving  sync.Once
+	left     error // what Leave returns; valid after leaving
+	closing  sync.Once
+	closed   error // what Close returns; valid after closing
 }
 
 // Start begins to start a replica and returns at once: HTTP is answered from now on, green on /livez, 503 on the rest
@@ -73,10 +75,12 @@ func Start(cfg Config) *Replica {
 	r := &Replica{cfg: cfg, log: cfg.Logger, ready: make(chan struct{}), failed: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
+	r.requests, r.giveUp = context.WithCancel(context.Background())
 	r.http = httpapi.Server("", &r.gate)
+	r.http.BaseContext = func(net.Listener) context.Context { return r.requests }
 	r.http.ErrorLog = slog.NewLogLogger(r.log.Handler(), slog.LevelDebug)
 	if cfg.Listener != nil {
-		r.work.Go(func() { r.serve(r.http, cfg.Listener) })
+		r.work.Go(func() { r.serve(r.http, limited(cfg.Listener)) })
 	}
 	r.work.Go(func() { r.run(ctx) })
 	return r
@@ -108,9 +112,11 @@ func (r *Replica) bringUp(ctx context.Context) error {
 		return err
 	}
 	// From here on this process holds the lock of the directory, so that a socket in it can only be a dead one.
-	if r.local, err = listenLocal(r.cfg.Dir, r.log); err != nil {
+	if r.local, err = listenLocal(r.requests, r.cfg.Dir, r.log); err != nil {
 		r.log.Warn("no local administration: init, user and status will not work here", "error", err)
 	}
+	opened := make(chan struct{})
+	defer r.watchStart(ctx, opened)()
 	if r.conn, err = r.server.Connect(ctx); err != nil {
 		return err
 	}
@@ -120,6 +126,7 @@ func (r *Replica) bringUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	close(opened)
 	// Another member may have less room for it yet; the last one to be restarted with the higher limit succeeds.
 	if err := r.server.GrowLog(ctx, r.cfg.LogMaxBytes); err != nil {
 		r.log.Warn("limit of the log not raised", "error", err)
@@ -130,7 +137,7 @@ func (r *Replica) bringUp(ctx context.Context) error {
 		return err
 	}
 	httpCfg := r.cfg.HTTP
-	httpCfg.Logger = r.log
+	httpCfg.Logger, httpCfg.Commands = r.log, r.requests
 	if r.local != nil {
 		r.local.gate.open(httpapi.NewLocal(r.node, httpCfg))
 	}
