@@ -67,13 +67,22 @@ func (l *serverLog) write(level slog.Level, format string, v []any) {
 // startGrace is the time in which servers that start together may not find each other yet.
 const startGrace = 10 * time.Second
 
+// quiet lists how complaints begin that mean nothing to an operator: always, or else while a server starts.
+var quiet = map[string]bool{
+	"Metalayer blocking snapshot":                              true, // of a few kilobytes here
+	"Error trying to connect to route":                         false,
+	"Waiting for routing to be established":                    false,
+	"JetStream has not established contact with a meta leader": false,
+}
+
 // complain writes what the server complains about, as a debug record when it means nothing to an operator.
 func (l *serverLog) complain(level slog.Level, format string, v []any) {
 	text := l.text(format, v)
-	switch {
-	case strings.HasPrefix(text, "Error trying to connect to route") && time.Since(l.began) < startGrace,
-		strings.HasPrefix(text, "Metalayer blocking snapshot"): // of a few kilobytes here
-		level = slog.LevelDebug
+	early := time.Since(l.began) < startGrace
+	for prefix, always := range quiet {
+		if strings.HasPrefix(text, prefix) && (always || early) {
+			level = slog.LevelDebug
+		}
 	}
 	l.write(level, "%s", []any{text})
 }
