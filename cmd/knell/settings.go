@@ -36,7 +36,7 @@ const minLog = 64 << 20
 // minSecret is the least length of a cluster secret, in bytes.
 const minSecret = 16
 
-var namePattern = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
+var namePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
 
 // clustered reports whether the settings describe a member of a cluster.
 func (c *serveCmd) clustered() bool { return c.Cluster.ClusterListen != "" }
@@ -81,7 +81,7 @@ func (c *serveCmd) config() (replica.Config, error) {
 func (c *serveCmd) checkNames() []error {
 	return []error{
 		unless(c.Name != "", "--name is required in a cluster: a stable name that no other replica has"),
-		unless(namePattern.MatchString(c.Name), "--name %q: want 1 to 32 of a-z, 0-9 and '-'", c.Name),
+		unless(namePattern.MatchString(c.Name), "--name %q: want %s", c.Name, nameRule),
 		unless(c.Drain >= 0 && c.Drain <= time.Minute, "--drain %v: want 0 to 1m", c.Drain),
 	}
 }
@@ -124,7 +124,7 @@ func (f *clusterFlags) check(clustered bool) []error {
 		return unless(clustered || value == "", "--%s is for clusters: it needs --cluster-listen", flag)
 	}
 	return []error{
-		unless(namePattern.MatchString(f.ClusterName), "--cluster-name %q: want 1 to 32 of a-z, 0-9 and '-'", f.ClusterName),
+		unless(namePattern.MatchString(f.ClusterName), "--cluster-name %q: want %s", f.ClusterName, nameRule),
 		only("routes", strings.Join(toStrings(f.Routes), ",")),
 		only("cluster-secret-file", f.ClusterSecretFile),
 		only("route-cert", f.RouteCert), only("route-key", f.RouteKey), only("route-ca", f.RouteCA),
@@ -147,6 +147,9 @@ func (f *clusterFlags) checkRoutes(clustered bool) error {
 	}
 	if len(f.Routes) < 3 {
 		return errors.New("--routes: name the cluster addresses of all replicas, this one included, at least three: host:port,host:port,host:port")
+	}
+	if err := checkRouteList(f.ClusterListen, f.Routes); err != nil {
+		return err
 	}
 	tls := f.RouteCert != "" && f.RouteKey != "" && f.RouteCA != ""
 	for _, a := range append([]address{f.ClusterListen}, f.Routes...) {
