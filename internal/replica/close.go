@@ -60,7 +60,7 @@ func (r *Replica) leave(ctx context.Context) error {
 	}
 	r.drain(ctx)
 	close(drained)
-	late := time.AfterFunc(requestsTimeout, r.giveUp)
+	late := time.AfterFunc(requestsTimeout, r.requests.end)
 	defer late.Stop()
 	errs := []error{r.shutdown(ctx, r.http, &r.gate)}
 	r.cancel()
@@ -70,7 +70,7 @@ func (r *Replica) leave(ctx context.Context) error {
 	}
 	close(answered)
 	watch.Wait()
-	r.giveUp()
+	r.requests.end()
 	if r.node != nil {
 		r.farewell(ctx)
 	}
@@ -110,7 +110,7 @@ func (r *Replica) giveUpInTime(drained, answered <-chan struct{}) {
 		case <-tick.C:
 		}
 	}
-	r.giveUp()
+	r.requests.end()
 }
 
 // farewell closes the node. That the others could not be told is no failure of the stop: they wait for this replica's lease
@@ -149,7 +149,7 @@ func (r *Replica) drain(ctx context.Context) {
 func (r *Replica) shutdown(ctx context.Context, s *http.Server, g *gate) error {
 	ctx, cut := context.WithCancel(ctx)
 	defer cut()
-	stop := context.AfterFunc(r.requests, func() {
+	stop := context.AfterFunc(r.requests.ctx, func() {
 		t := time.NewTimer(answerTimeout)
 		defer t.Stop()
 		select {

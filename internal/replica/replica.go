@@ -56,14 +56,19 @@ type Replica struct {
 	local  *socket
 
 	http     *http.Server
-	requests context.Context    // of all requests; ends when those that still wait are given up
-	giveUp   context.CancelFunc // ends requests
+	requests lifetime           // of all requests; ends when those that still wait are given up
 	cancel   context.CancelFunc // ends run
 	work     sync.WaitGroup
 	leaving  sync.Once
 	left     error // what Leave returns; valid after leaving
 	closing  sync.Once
 	closed   error // what Close returns; valid after closing
+}
+
+// lifetime is a context and its end.
+type lifetime struct {
+	ctx context.Context
+	end context.CancelFunc
 }
 
 // Start begins to start a replica and returns at once: HTTP is answered from now on, green on /livez, 503 on the rest
@@ -75,9 +80,9 @@ func Start(cfg Config) *Replica {
 	r := &Replica{cfg: cfg, log: cfg.Logger, ready: make(chan struct{}), failed: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
-	r.requests, r.giveUp = context.WithCancel(context.Background())
+	r.requests.ctx, r.requests.end = context.WithCancel(context.Background())
 	r.http = httpapi.Server("", &r.gate)
-	r.http.BaseContext = func(net.Listener) context.Context { return r.requests }
+	r.http.BaseContext = func(net.Listener) context.Context { return r.requests.ctx }
 	r.http.ErrorLog = slog.NewLogLogger(r.log.Handler(), slog.LevelDebug)
 	if cfg.Listener != nil {
 		r.work.Go(func() { r.serve(r.http, limited(cfg.Listener)) })
@@ -112,7 +117,7 @@ func (r *Replica) bringUp(ctx context.Context) error {
 		return err
 	}
 	// From here on this process holds the lock of the directory, so that a socket in it can only be a dead one.
-	if r.local, err = listenLocal(r.requests, r.cfg.Dir, r.log); err != nil {
+	if r.local, err = listenLocal(r.requests.ctx, r.cfg.Dir, r.log); err != nil {
 		r.log.Warn("no local administration: init, user and status will not work here", "error", err)
 	}
 	opened := make(chan struct{})
@@ -137,7 +142,7 @@ func (r *Replica) bringUp(ctx context.Context) error {
 		return err
 	}
 	httpCfg := r.cfg.HTTP
-	httpCfg.Logger, httpCfg.Commands = r.log, r.requests
+	httpCfg.Logger, httpCfg.Commands = r.log, r.requests.ctx
 	if r.local != nil {
 		r.local.gate.open(httpapi.NewLocal(r.node, httpCfg))
 	}
