@@ -26,7 +26,13 @@ type process struct {
 // launch starts knell in dir.
 func launch(t *testing.T, dir string, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: knell(t, args...), lines: make(chan string, 1024)}
+	return launchCommand(t, dir, knell(t, args...))
+}
+
+// launchCommand starts a command that runs knell in dir.
+func launchCommand(t *testing.T, dir string, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{cmd: cmd, lines: make(chan string, 1024)}
 	p.cmd.Dir = dir
 	p.cmd.Env = append(p.cmd.Env, "TMPDIR="+dir)
 	r, w := io.Pipe()
