@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -29,6 +31,9 @@ func TestManyConnections(t *testing.T) {
 		}
 		defer c.Close()
 		open = append(open, c)
+	}
+	if files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid)); err == nil && len(files) > 100 {
+		t.Errorf("%d files of 128 are open", len(files))
 	}
 	// Local administration and the store have their files.
 	if code, out := once(t, dir, "a good password\n", "init"); code != 0 {

@@ -45,6 +45,7 @@ func TestPromptInterrupted(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
+			program.Close() // so that the end of knell is the end of what can be read
 			var seen bytes.Buffer
 			for until := "Password for alice: "; ; until = "nothing was changed" {
 				for piece := make([]byte, 256); !strings.Contains(seen.String(), until); {
@@ -64,7 +65,7 @@ func TestPromptInterrupted(t *testing.T) {
 			if cmd.Wait(); cmd.ProcessState.ExitCode() != exitFailed {
 				t.Errorf("exit %d", cmd.ProcessState.ExitCode())
 			}
-			modes, err := unix.IoctlGetTermios(int(program.Fd()), getTermios)
+			modes, err := unix.IoctlGetTermios(int(person.Fd()), getTermios)
 			if err != nil || modes.Lflag&unix.ECHO == 0 {
 				t.Errorf("what is typed stays hidden: %v", err)
 			}
