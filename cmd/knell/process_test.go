@@ -178,8 +178,12 @@ func TestServe(t *testing.T) {
 	expect(2, "--name foo (or KNELL_NAME): the store in", "", "user", "list", "--name", "foo")
 	expect(0, "alice", "", "user", "list")
 	expect(0, "created user bob", "can-we-fix-it\n", "user", "add", "bob")
-	expect(1, "standalone server", "", "serve", "--listen", "127.0.0.1:0", "--name", "knell", "--cluster-listen", "127.0.0.1:1",
-		"--routes", "127.0.0.1:1,127.0.0.1:2,127.0.0.1:3", "--cluster-secret-file", os.Args[0])
+	routes, err := replica.LoopbackRoutes(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(1, "standalone server", "", "serve", "--listen", "127.0.0.1:0", "--name", "knell", "--cluster-listen", routes[0],
+		"--routes", strings.Join(routes, ","), "--cluster-secret-file", os.Args[0])
 	p, base = serve()
 	login(t, base, "bob", "can-we-fix-it", 200)
 	if code, out := p.stop(t, os.Interrupt); code != 0 {
