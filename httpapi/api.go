@@ -70,6 +70,8 @@ type Config struct {
 	// answer is 503. Zero: 30 s. It must exceed the longest lease of a replica and be less than the write timeout of
 	// the server.
 	LogoutWait time.Duration
+	// Commands is the context of commands: what still waits when it ends is answered 503. Nil: they are waited for.
+	Commands context.Context
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed. None: the connection's address counts.
 	TrustedProxies []netip.Prefix
 	// Sync is what /status says about the log's writes: whether each is on disk before it is acknowledged. "": always.
@@ -86,6 +88,7 @@ const defaultLogoutWait = 30 * time.Second
 type api struct {
 	n          Node
 	logoutWait time.Duration
+	commands   context.Context
 	proxies    []netip.Prefix
 	log        *slog.Logger
 	sync       string
@@ -96,6 +99,9 @@ func newAPI(n Node, cfg Config) *api {
 	a := &api{n: n, logoutWait: cfg.LogoutWait, proxies: cfg.TrustedProxies, log: cfg.Logger, sync: cmp.Or(cfg.Sync, "always")}
 	if a.logoutWait <= 0 {
 		a.logoutWait = defaultLogoutWait
+	}
+	if a.commands = cfg.Commands; a.commands == nil {
+		a.commands = context.Background()
 	}
 	if a.log == nil {
 		a.log = slog.Default()

@@ -107,9 +107,14 @@ func milliseconds(d time.Duration) string {
 }
 
 // commandContext returns a context that ends after wait, but not when the client hangs up: who pressed "log out" and closed
-// the window wants to be logged out.
+// the window wants to be logged out. It ends when the replica gives its commands up.
 func commandContext(r *http.Request, wait time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(r.Context()), wait)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), wait)
+	stop := context.AfterFunc(requestOf(r).commands, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
 }
 
 // notBefore returns t as RFC 3339 with milliseconds, rounded up.

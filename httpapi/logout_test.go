@@ -125,3 +125,19 @@ func newDiscard() *discard { return &discard{h: http.Header{}} }
 func (d *discard) Header() http.Header         { return d.h }
 func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d *discard) WriteHeader(status int)      { d.status = status }
+
+// A command that waits when the replica gives its commands up ends, and is answered 503.
+func TestCommandsGivenUp(t *testing.T) {
+	commands, giveUp := context.WithCancel(t.Context())
+	ended := false
+	n := &scripted{err: node.ErrUnknownOutcome, clock: func(ctx context.Context) {
+		giveUp()
+		<-ctx.Done()
+		ended = true
+	}}
+	w := call(New(n, Config{Commands: commands}), "POST", "/logout", "", "Authorization: Bearer x.y.z")
+	expect(t, w, http.StatusServiceUnavailable, "Retry-After: 1")
+	if !ended {
+		t.Error("the command was not reached")
+	}
+}

@@ -20,9 +20,10 @@ const (
 
 // request is what is known about a request before anything is decided.
 type request struct {
-	id      string // request id, the client's or a new one
-	address string // client address
-	log     *slog.Logger
+	id       string          // request id, the client's or a new one
+	address  string          // client address
+	commands context.Context // commands end with it
+	log      *slog.Logger
 }
 
 // requests gives each request its id and its client address, and echoes the id.
@@ -32,7 +33,7 @@ func (a *api) requests(next http.Handler) http.Handler {
 
 // identify returns r with what requestOf returns in its context, and echoes the request id.
 func (a *api) identify(w http.ResponseWriter, r *http.Request) *http.Request {
-	q := &request{requestID(r.Header), clientAddress(r, a.proxies), a.log}
+	q := &request{requestID(r.Header), clientAddress(r, a.proxies), a.commands, a.log}
 	w.Header().Set("X-Request-Id", q.id)
 	return r.WithContext(context.WithValue(r.Context(), requestKey, q))
 }
@@ -43,7 +44,7 @@ func requestOf(r *http.Request) *request {
 	if q, ok := r.Context().Value(requestKey).(*request); ok {
 		return q
 	}
-	return &request{log: slog.Default()}
+	return &request{commands: context.Background(), log: slog.Default()}
 }
 
 // origin says who asks for a command and from where.

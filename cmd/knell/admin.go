@@ -15,19 +15,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/knell-auth/knell/internal/natsd"
 	"github.com/knell-auth/knell/internal/replica"
-	"github.com/knell-auth/knell/node"
 )
-
-// dataFlags say on whose data a command works.
-type dataFlags struct {
-	Data string `env:"KNELL_DATA" default:"knell-data" type:"path" placeholder:"DIR" help:"Data directory of the replica. Default: ./knell-data."`
-
-	// For a standalone replica that does not run; the same as for serve.
-	Name        string `env:"KNELL_NAME" default:"${standalone}" help:"Name of the replica, if none is running and it is standalone."`
-	LogMaxBytes size   `env:"KNELL_LOG_MAX_BYTES" default:"${logMaxBytes}" help:"Limit of its log, if none is running and it is standalone."`
-}
 
 // maxAnswer bounds an answer that is read, in bytes: a million users with their names.
 const maxAnswer = 512 << 20
@@ -67,81 +56,6 @@ func online(ctx context.Context, dir string) (*admin, error) {
 
 // errNotRunning: there is no socket, or nobody behind it.
 var errNotRunning = errors.New("no replica is running on this data directory")
-
-// offlineTimeout bounds the start of a standalone replica for one command: it replays the log.
-const offlineTimeout = 2 * time.Minute
-
-// offline opens the store of a standalone replica that does not run, by running it without its HTTP listener until the
-// command is done.
-func (f *dataFlags) offline(ctx context.Context) (*admin, error) {
-	if err := usable(f.Data, f.LogMaxBytes); err != nil {
-		return nil, err
-	}
-	r := replica.Start(replica.Config{
-		Name: f.Name, Dir: f.Data, Copies: 1, LogMaxBytes: int64(f.LogMaxBytes),
-		// Nobody else holds a lease on a standalone store, so there is nothing to wait for with a long one.
-		Node: node.Config{Issuer: "local", Audience: "local", Lease: minLeaseAlone, Version: version()},
-	})
-	stop := func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
-		defer cancel()
-		return r.Close(ctx)
-	}
-	ctx, cancel := context.WithTimeout(ctx, offlineTimeout)
-	defer cancel()
-	var err error
-	select {
-	case <-r.Ready():
-		a, socketErr := online(ctx, f.Data)
-		if socketErr == nil {
-			a.close = stop
-			return a, nil
-		}
-		err = socketErr
-	case <-r.Failed():
-		if err = explain(r.Err()); errors.Is(err, natsd.ErrMode) {
-			err = usagef("no replica is running on %s, and it can't be opened alone; start its cluster first: %w", f.Data, err)
-		}
-	case <-ctx.Done():
-		err = fmt.Errorf("opening %s: %w", f.Data, ctx.Err())
-	}
-	return nil, errors.Join(err, stop())
-}
-
-// existence says whether a command may be the first to use a data directory.
-type existence bool
-
-const (
-	mayCreate existence = false
-	mustExist existence = true
-)
-
-// with runs a command on the replica that runs on the data directory, or else opens the store itself for it.
-func (f *dataFlags) with(ctx context.Context, e existence, command func(*admin) error) error {
-	a, err := online(ctx, f.Data)
-	if errors.Is(err, errNotRunning) {
-		a, err = f.open(ctx, e)
-	}
-	if err != nil {
-		return err
-	}
-	err = command(a)
-	if e := a.close(); err == nil {
-		err = e
-	}
-	return err
-}
-
-// open opens the store of a replica that does not run.
-func (f *dataFlags) open(ctx context.Context, e existence) (*admin, error) {
-	if err := refuseDevData(f.Data); err != nil {
-		return nil, err
-	}
-	if e == mustExist && !hasStore(f.Data) {
-		return nil, usagef("--data %s: no replica has run here", f.Data)
-	}
-	return f.offline(ctx)
-}
 
 // call makes one request with in as its JSON body, unless that is nil, and decodes the answer into out, unless that is nil.
 func (a *admin) call(ctx context.Context, method, path string, in, out any) error {
@@ -185,6 +99,14 @@ func (a *admin) call(ctx context.Context, method, path string, in, out any) erro
 	return nil
 }
 
+// unavailableError is a 503: the replica can't answer at the moment.
+type unavailableError struct{ detail, retryAfter string }
+
+// Error implements error.
+func (e *unavailableError) Error() string {
+	return fmt.Sprintf("%s; try again in %s s", e.detail, e.retryAfter)
+}
+
 // refusal returns the error that a problem document (RFC 9457) stands for.
 func refusal(resp *http.Response, body []byte) error {
 	var p struct{ Detail string }
@@ -192,7 +114,7 @@ func refusal(resp *http.Response, body []byte) error {
 		return fmt.Errorf("the replica answered %s", resp.Status)
 	}
 	if wait := resp.Header.Get("Retry-After"); wait != "" {
-		return fmt.Errorf("%s; try again in %s s", p.Detail, wait)
+		return &unavailableError{p.Detail, wait}
 	}
 	return errors.New(strings.TrimPrefix(p.Detail, "bad request: "))
 }
@@ -236,14 +158,23 @@ func (a *admin) create(ctx context.Context, u newUser) (user, error) {
 	return created, err
 }
 
+// find returns the user with this name.
+func (a *admin) find(ctx context.Context, name string) (user, error) {
+	found, err := a.users(ctx, name)
+	if err != nil {
+		return user{}, err
+	}
+	if len(found) == 0 {
+		return user{}, fmt.Errorf("there is no user %q", name)
+	}
+	return found[0], nil
+}
+
 // change runs a command upon the user with this name.
 func (a *admin) change(ctx context.Context, name, command string, in any) error {
-	found, err := a.users(ctx, name)
+	u, err := a.find(ctx, name)
 	if err != nil {
 		return err
 	}
-	if len(found) == 0 {
-		return fmt.Errorf("there is no user %q", name)
-	}
-	return a.call(ctx, http.MethodPost, "/users/"+found[0].ID+"/"+command, in, nil)
+	return a.call(ctx, http.MethodPost, "/users/"+u.ID+"/"+command, in, nil)
 }

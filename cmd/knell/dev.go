@@ -55,33 +55,66 @@ const devLogMaxBytes = 1 << 30
 
 // Run runs the demonstration until a signal comes, a replica fails or the story does not hold.
 func (c *devCmd) Run(ctx context.Context, t *terminal) error {
-	// As in serve, a second signal ends the process at once.
-	ctx, release := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// A closed pipe is an error of its write, not the end of the process, which would leave the directory behind.
+	signal.Ignore(syscall.SIGPIPE)
+	var temp tempDir
+	ctx, release := untilSignal(ctx, func(s os.Signal) {
+		temp.remove()
+		os.Exit(128 + int(s.(syscall.Signal)))
+	}, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer release()
-	context.AfterFunc(ctx, release)
-	return c.run(ctx, t)
+	defer temp.remove()
+	return c.run(ctx, t, &temp)
 }
 
 // run is Run until ctx ends.
-func (c *devCmd) run(ctx context.Context, t *terminal) error {
+func (c *devCmd) run(ctx context.Context, t *terminal, temp *tempDir) error {
 	started := time.Now()
 	l, err := c.listeners()
 	if err != nil {
 		return err
 	}
-	dir, remove, err := c.directory()
+	dir, err := c.directory(temp)
 	if err != nil {
 		l.close()
 		return err
 	}
-	defer remove()
 	d, err := c.start(l, dir, t)
 	if err != nil {
 		l.close()
 		return err
 	}
-	err = c.show(ctx, d, t, started)
-	return errors.Join(err, d.stop())
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	out := &output{w: t.out, broken: cancel}
+	err = c.show(ctx, d, t, out, started)
+	if !c.Quiet {
+		fmt.Fprintln(out, "stopping ...")
+	}
+	return errors.Join(err, d.stop(), out.error())
+}
+
+// tempDir is a directory that is removed at the end, however that comes about. The zero tempDir is none.
+type tempDir struct {
+	mu   sync.Mutex
+	path string
+}
+
+// make makes it.
+func (d *tempDir) make() (string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	path, err := os.MkdirTemp("", "knell-dev-")
+	d.path = path
+	return path, err
+}
+
+// remove removes it. Replicas that still run may make files meanwhile, so that it is tried again.
+func (d *tempDir) remove() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for try := 0; d.path != "" && try < 5 && os.RemoveAll(d.path) != nil; try++ {
+	}
 }
 
 // listeners are the open TCP listeners of a demonstration.
@@ -129,30 +162,30 @@ func (c *devCmd) listeners() (*listeners, error) {
 	return l, nil
 }
 
-// directory returns the directory for the data and a function that removes it if it is a temporary one.
-func (c *devCmd) directory() (dir string, remove func(), err error) {
+// directory returns the directory for the data: temp, unless another one was chosen.
+func (c *devCmd) directory(temp *tempDir) (string, error) {
 	if c.Data == "" {
-		dir, err = os.MkdirTemp("", "knell-dev-")
+		dir, err := temp.make()
 		if err != nil {
-			return "", nil, fmt.Errorf("temporary directory: %w; choose one with --data", err)
+			return "", fmt.Errorf("temporary directory: %w; choose one with --data", err)
 		}
-		return dir, func() { os.RemoveAll(dir) }, nil
+		return dir, nil
 	}
 	if err := usable(c.Data, devLogMaxBytes); err != nil {
-		return "", nil, err
+		return "", err
 	}
 	marker := filepath.Join(c.Data, devMarker)
 	entries, err := os.ReadDir(c.Data)
 	if err != nil {
-		return "", nil, err
+		return "", err
 	}
 	if _, err := os.Stat(marker); err != nil && len(entries) > 0 {
-		return "", nil, usagef("--data %s is not empty and was not made by knell dev, which would add accounts with public passwords", c.Data)
+		return "", usagef("--data %s is not empty and was not made by knell dev, which would add accounts with public passwords", c.Data)
 	}
 	if err := os.WriteFile(marker, []byte("Demonstration data: the passwords of its accounts are public.\n"), 0o600); err != nil {
-		return "", nil, err
+		return "", err
 	}
-	return c.Data, func() {}, nil
+	return c.Data, nil
 }
 
 // demo is a running demonstration.

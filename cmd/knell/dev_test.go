@@ -10,8 +10,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // login logs in with a password and checks the status.
@@ -147,4 +149,68 @@ func TestStoryNoticesLies(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestDevLeavesNothing: a demonstration whose output nobody can read ends and says so, and one that is told twice to stop
+// does that at once. Neither leaves its directory behind.
+func TestDevLeavesNothing(t *testing.T) {
+	args := append([]string{"dev", "--story-only"}, anyPorts...)
+	check := func(t *testing.T, tmp string) {
+		t.Helper()
+		if left, _ := filepath.Glob(filepath.Join(tmp, "*")); len(left) > 0 {
+			t.Errorf("left behind: %v", left)
+		}
+	}
+	for name, open := range map[string]func() (*os.File, error){
+		"full": func() (*os.File, error) { return os.OpenFile("/dev/full", os.O_WRONLY, 0) },
+		"closed pipe": func() (*os.File, error) {
+			r, w, err := os.Pipe()
+			if err == nil {
+				err = r.Close()
+			}
+			return w, err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := open()
+			if err != nil {
+				t.Skip(err)
+			}
+			defer out.Close()
+			tmp := t.TempDir()
+			cmd := knell(t, args...)
+			var said bytes.Buffer
+			cmd.Env, cmd.Stdout, cmd.Stderr = append(cmd.Env, "TMPDIR="+tmp), out, &said
+			if cmd.Run(); cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(said.String(), "writing to standard output") {
+				t.Errorf("exit %d: %s", cmd.ProcessState.ExitCode(), &said)
+			}
+			check(t, tmp)
+		})
+	}
+	t.Run("second signal", func(t *testing.T) {
+		tmp := t.TempDir()
+		p := launch(t, tmp, append([]string{"dev"}, anyPorts...)...)
+		p.await(t, "starts three replicas")
+		ended := make(chan struct{})
+		var sending sync.WaitGroup
+		sending.Go(func() {
+			p.cmd.Process.Signal(os.Interrupt)
+			for range time.Tick(20 * time.Millisecond) {
+				select {
+				case <-ended:
+					return
+				default:
+					p.cmd.Process.Signal(os.Interrupt)
+				}
+			}
+		})
+		out := p.rest()
+		close(ended)
+		sending.Wait()
+		p.done.Wait()
+		if code := p.cmd.ProcessState.ExitCode(); code != 0 && code != 130 || !strings.Contains(out, "stopping ...") {
+			t.Errorf("exit %d: %s", code, out)
+		}
+		check(t, tmp)
+	})
 }

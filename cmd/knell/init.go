@@ -12,20 +12,24 @@ type initCmd struct {
 	passwordFlags `embed:""`
 	User          string `default:"admin" help:"Name of the administrator."`
 	Another       bool   `help:"Create one more although there is an administrator."`
+	Standalone    bool   `help:"If no replica has run on the data directory, make the store of one that is alone and never becomes part of a cluster."`
 }
 
-// Run looks for an administrator and creates one.
+// Run looks for an administrator and creates one. Nothing is opened or made before the password is there.
 func (c *initCmd) Run(ctx context.Context, t *terminal) error {
-	return c.with(ctx, mayCreate, func(a *admin) error {
-		users, err := a.users(ctx, "")
-		if err != nil {
-			return err
-		}
-		if i := slices.IndexFunc(users, isAdmin); i >= 0 && !c.Another {
-			return fmt.Errorf("there is an administrator already: %s; --another creates one more", users[i].Name)
-		}
-		password, err := readPassword(ctx, t, c.PasswordFile, c.User)
-		if err != nil {
+	if err := c.peek(ctx, func(a *admin) error { return c.check(ctx, a) }); err != nil {
+		return err
+	}
+	password, err := readPassword(ctx, t, c.PasswordFile, c.User)
+	if err != nil {
+		return err
+	}
+	absent := awaitServe
+	if c.Standalone {
+		absent = makeIt
+	}
+	return c.with(ctx, t, absent, func(a *admin) error {
+		if err := c.check(ctx, a); err != nil {
 			return err
 		}
 		created, err := a.create(ctx, newUser{
@@ -37,6 +41,18 @@ func (c *initCmd) Run(ctx context.Context, t *terminal) error {
 		_, err = fmt.Fprintf(t.out, "created administrator %s (%s)\n", created.Name, created.ID)
 		return err
 	})
+}
+
+// check returns an error when there is an administrator and no other is asked for.
+func (c *initCmd) check(ctx context.Context, a *admin) error {
+	users, err := a.users(ctx, "")
+	if err != nil {
+		return err
+	}
+	if i := slices.IndexFunc(users, isAdmin); i >= 0 && !c.Another {
+		return fmt.Errorf("there is an administrator already: %s; --another creates one more", users[i].Name)
+	}
+	return nil
 }
 
 // isAdmin reports whether u may administer users.

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 )
@@ -27,6 +29,8 @@ type cli struct {
 	Status  statusCmd  `cmd:"" help:"Show what a replica knows about itself and its peers."`
 	Bench   benchCmd   `cmd:"" help:"Send an installation, or a cluster of its own, a load, and measure logouts and leaks."`
 	Version versionCmd `cmd:"" help:"Print the version."`
+
+	PrintVersion versionFlag `name:"version" help:"Print the version."`
 }
 
 // terminal is what commands read from and write to.
@@ -74,7 +78,9 @@ func run(args []string, t *terminal) int {
 		args = []string{"--help"}
 	}
 	ctx, err := parser.Parse(args)
-	if err != nil {
+	if i := slices.IndexFunc(args, func(a string) bool { return !utf8.ValidString(a) }); i >= 0 {
+		err = usagef("argument %q is not UTF-8", args[i]) // the parser has made something else of it
+	} else if err != nil {
 		err = usageError{err}
 	} else {
 		err = ctx.Run()

@@ -26,7 +26,13 @@ type process struct {
 // launch starts knell in dir.
 func launch(t *testing.T, dir string, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: knell(t, args...), lines: make(chan string, 1024)}
+	return launchCommand(t, dir, knell(t, args...))
+}
+
+// launchCommand starts a command that runs knell in dir.
+func launchCommand(t *testing.T, dir string, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{cmd: cmd, lines: make(chan string, 1024)}
 	p.cmd.Dir = dir
 	p.cmd.Env = append(p.cmd.Env, "TMPDIR="+dir)
 	r, w := io.Pipe()
@@ -151,6 +157,15 @@ func TestServe(t *testing.T) {
 	login(t, base, "alice", "looking-glass-1871", 200)
 	expect(0, "disabled alice", "", "user", "disable", "alice")
 	login(t, base, "alice", "looking-glass-1871", 400)
+	expect(0, "enabled alice", "", "user", "enable", "alice")
+	login(t, base, "alice", "looking-glass-1871", 200)
+	expect(0, "ended the sessions of alice", "", "user", "logout", "alice")
+	expect(0, `alice has roles "reader" and scopes "notes"`, "", "user", "roles", "alice", "--scope", "notes")
+	expect(0, `alice has roles "" and scopes "notes"`, "", "user", "roles", "alice", "--role=")
+	expect(1, "the name is taken", "", "user", "add", "alice") // before there is a password
+	expect(1, "there is no user", "", "user", "passwd", "nobody")
+	expect(2, "not UTF-8", "caf\xe9-password\n", "user", "add", "latin1")
+	expect(2, "not UTF-8", "a good password\n", "user", "add", "caf\xe9")
 	expect(1, "there is no user", "", "user", "disable", "nobody")
 	expect(1, "in use", "", "serve", "--listen", "127.0.0.1:0")
 
@@ -160,10 +175,15 @@ func TestServe(t *testing.T) {
 		t.Errorf("a password was logged:\n%s", out)
 	}
 	expect(1, "no replica is running", "", "status")
+	expect(2, "--name foo (or KNELL_NAME): the store in", "", "user", "list", "--name", "foo")
 	expect(0, "alice", "", "user", "list")
 	expect(0, "created user bob", "can-we-fix-it\n", "user", "add", "bob")
-	expect(1, "standalone server", "", "serve", "--listen", "127.0.0.1:0", "--name", "knell", "--cluster-listen", "127.0.0.1:1",
-		"--routes", "127.0.0.1:1,127.0.0.1:2,127.0.0.1:3", "--cluster-secret-file", os.Args[0])
+	routes, err := replica.LoopbackRoutes(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(1, "standalone server", "", "serve", "--listen", "127.0.0.1:0", "--name", "knell", "--cluster-listen", routes[0],
+		"--routes", strings.Join(routes, ","), "--cluster-secret-file", os.Args[0])
 	p, base = serve()
 	login(t, base, "bob", "can-we-fix-it", 200)
 	if code, out := p.stop(t, os.Interrupt); code != 0 {
@@ -171,10 +191,22 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// TestInitAlone: the first administrator can be there before the replica first runs.
+// TestInitAlone: the first administrator can be there before the replica first runs, if it is said that it is alone. Else
+// nothing is made: what init made could not become part of a cluster any more.
 func TestInitAlone(t *testing.T) {
 	dir := t.TempDir()
-	if code, out := once(t, dir, "a good password\n", "init"); code != 0 {
+	for _, args := range [][]string{{"init", "--wait", "0"}, {"init", "--wait", "200ms"}} {
+		if code, out := once(t, dir, "a good password\n", args...); code != exitUsage || !strings.Contains(out, "--standalone") {
+			t.Errorf("exit %d: %s", code, out)
+		}
+	}
+	if code, out := once(t, dir, "", "init", "--standalone"); code != exitUsage || !strings.Contains(out, "no password") {
+		t.Errorf("exit %d: %s", code, out)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("made without being asked for: %v %v", left, err)
+	}
+	if code, out := once(t, dir, "a good password\n", "init", "--standalone"); code != 0 {
 		t.Fatalf("exit %d: %s", code, out)
 	}
 	p := launch(t, dir, "serve", "--listen", "127.0.0.1:0", "--drain", "0")
@@ -198,17 +230,65 @@ func TestStopWhileStarting(t *testing.T) {
 		"--routes", strings.Join(routes, ","), "--cluster-secret-file", "secret")
 	code, out := 0, ""
 	for range 500 { // each takes as long as a process takes to run
-		if code, out = once(t, dir, "", "status"); strings.Contains(out, "starting") {
+		if code, out = once(t, dir, "", "status", "--wait", "0"); strings.Contains(out, "starting") {
 			break
 		}
 	}
 	if code != exitFailed || !strings.Contains(out, "starting") {
 		t.Errorf("status: exit %d: %s", code, out)
 	}
+	const waits = "connected to 0 of 2 other replicas; the first start needs all of them"
+	for _, args := range [][]string{{"status"}, {"init"}, {"user", "list"}} {
+		code, out := once(t, dir, "a good password\n", append(args, "--wait", "300ms")...)
+		if code != exitFailed || strings.Count(out, waits) != 2 { // at the beginning and at the end
+			t.Errorf("%v: exit %d: %s", args, code, out)
+		}
+	}
 	if code, out := p.stop(t, syscall.SIGTERM); code != 0 {
 		t.Fatalf("exit %d:\n%s", code, out)
 	}
-	if code, out := once(t, dir, "a good password\n", "init"); code != exitUsage || !strings.Contains(out, "start its cluster first") {
+	if code, out := once(t, dir, "a good password\n", "user", "add", "x"); code != exitUsage || !strings.Contains(out, "start its cluster first") {
 		t.Errorf("exit %d:\n%s", code, out)
 	}
+	if code, out := once(t, dir, "a good password\n", "init", "--wait", "0"); code != exitFailed || !strings.Contains(out, "part of a cluster") {
+		t.Errorf("exit %d:\n%s", code, out)
+	}
+}
+
+// TestInitTogether: init waits for a replica that is started in the same moment, as a pasted block of commands does.
+func TestInitTogether(t *testing.T) {
+	dir := t.TempDir()
+	initial := knell(t, "init", "--data", dir, "--wait", "60s")
+	initial.Stdin = strings.NewReader("a good password\n")
+	started := make(chan string)
+	said := &firstWrite{seen: started}
+	var out bytes.Buffer
+	initial.Stdout, initial.Stderr = &out, said
+	if err := initial.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if text := <-started; !strings.Contains(text, "waiting") {
+		t.Errorf("said %q", text)
+	}
+	p := launch(t, dir, "serve", "--data", dir, "--listen", "127.0.0.1:0", "--drain", "0")
+	base := attribute(t, p.await(t, "msg=ready"), "http")
+	if err := initial.Wait(); err != nil || !strings.Contains(out.String(), "created administrator admin") {
+		t.Errorf("%v: %s", err, &out)
+	}
+	login(t, base, "admin", "a good password", 200)
+	if code, out := p.stop(t, syscall.SIGTERM); code != 0 {
+		t.Fatalf("exit %d: %s", code, out)
+	}
+}
+
+// firstWrite sends the first text that is written to it.
+type firstWrite struct {
+	once sync.Once
+	seen chan<- string
+}
+
+// Write implements io.Writer.
+func (w *firstWrite) Write(p []byte) (int, error) {
+	w.once.Do(func() { w.seen <- string(p) })
+	return len(p), nil
 }

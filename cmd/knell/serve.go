@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/signal"
 	"syscall"
 	"time"
 
@@ -87,10 +86,8 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 	if cfg.Listener, err = c.open(); err != nil {
 		return err
 	}
-	// The first signal starts the stop; from then on a signal has its default effect, which ends the process at once.
-	ctx, release := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, release := untilSignal(ctx, nil, os.Interrupt, syscall.SIGTERM)
 	defer release()
-	context.AfterFunc(ctx, release)
 
 	r := replica.Start(cfg)
 	select {

@@ -37,7 +37,7 @@ const minLog = 64 << 20
 // minSecret is the least length of a cluster secret, in bytes.
 const minSecret = 16
 
-var namePattern = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
+var namePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
 
 // config checks the settings without touching anything but the files they name, and returns what they ask for. All its
 // errors are usageErrors.
@@ -88,7 +88,7 @@ func (c *serveCmd) config() (replica.Config, error) {
 func (c *serveCmd) checkNames() []error {
 	return []error{
 		unless(c.Name != "", "--name is required unless the replica is alone: a stable name that no other replica has"),
-		unless(namePattern.MatchString(c.Name), "--name %q: want 1 to 32 of a-z, 0-9 and '-'", c.Name),
+		unless(namePattern.MatchString(c.Name), "--name %q: want %s", c.Name, nameRule),
 		unless(c.Drain >= 0 && c.Drain <= time.Minute, "--drain %v: want 0 to 1m", c.Drain),
 	}
 }
@@ -121,7 +121,7 @@ func (f *tokenFlags) node() node.Config {
 
 func (f *clusterFlags) check(m mode) []error {
 	return []error{
-		unless(namePattern.MatchString(f.ClusterName), "--cluster-name %q: want 1 to 32 of a-z, 0-9 and '-'", f.ClusterName),
+		unless(namePattern.MatchString(f.ClusterName), "--cluster-name %q: want %s", f.ClusterName, nameRule),
 		f.checkRoutes(m),
 		f.checkTLS(),
 		unless(slices.Contains([]int{0, 1, 3, 5}, f.Replicas), "--replicas %d: want 1, 3 or 5", f.Replicas),
@@ -139,6 +139,11 @@ func (f *clusterFlags) checkRoutes(m mode) error {
 	}
 	if m == clustered && len(f.Routes) < 3 {
 		return errors.New("--routes: name the cluster addresses of all replicas, this one included, at least three: host:port,host:port,host:port")
+	}
+	if m == clustered {
+		if err := checkRouteList(f.ClusterListen, f.Routes); err != nil {
+			return err
+		}
 	}
 	tls := f.RouteCert != "" && f.RouteKey != "" && f.RouteCA != ""
 	for _, a := range slices.Concat([]address{f.ClusterListen, f.JoinListen}, f.Routes, f.Join) {

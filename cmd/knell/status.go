@@ -5,16 +5,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/knell-auth/knell/internal/natsd"
 )
 
 type statusCmd struct {
-	Data string `env:"KNELL_DATA" default:"knell-data" type:"path" placeholder:"DIR" help:"Data directory of the replica. Default: ./knell-data."`
-	URL  string `name:"url" env:"KNELL_URL" placeholder:"URL" help:"Ask the replica at this address instead, such as http://127.0.0.1:8080."`
-	JSON bool   `name:"json" help:"Print JSON."`
+	Data string        `env:"KNELL_DATA" default:"knell-data" type:"path" placeholder:"DIR" help:"Data directory of the replica. Default: ./knell-data."`
+	Wait time.Duration `default:"30s" help:"How long to wait for a replica that is starting; 0: not at all."`
+	URL  string        `name:"url" env:"KNELL_URL" placeholder:"URL" help:"Ask the replica at this address instead, such as http://127.0.0.1:8080."`
+	JSON bool          `name:"json" help:"Print JSON."`
 }
 
 // statusTimeout bounds the question.
@@ -46,21 +48,18 @@ type replicaStatus struct {
 
 // Run prints the status. It fails when the replica does not serve, so that it can stand in a health check.
 func (c *statusCmd) Run(ctx context.Context, t *terminal) error {
-	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
-	defer cancel()
-	a, err := c.open(ctx)
-	if err != nil {
-		return err
+	if c.Wait < 0 || c.Wait > time.Hour {
+		return usagef("--wait %v: want 0 to 1h", c.Wait)
 	}
-	defer a.close()
 	var raw json.RawMessage
-	if err := a.call(ctx, http.MethodGet, "/status", nil, &raw); err != nil {
+	if err := patiently(ctx, t, c.Wait, func() error { return c.ask(ctx, &raw) }); err != nil {
 		return err
 	}
 	var s replicaStatus
 	if err := json.Unmarshal(raw, &s); err != nil || s.Node == "" {
 		return errors.New("this does not look like a replica of Knell")
 	}
+	var err error
 	if c.JSON {
 		_, err = fmt.Fprintf(t.out, "%s\n", strings.TrimSpace(string(raw)))
 	} else {
@@ -72,14 +71,29 @@ func (c *statusCmd) Run(ctx context.Context, t *terminal) error {
 	return err
 }
 
+// ask makes one attempt to get the status. The error is a startingError while the replica starts.
+func (c *statusCmd) ask(ctx context.Context, raw *json.RawMessage) error {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	a, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	return a.probe(ctx, "/status", raw)
+}
+
 // open returns whom to ask.
 func (c *statusCmd) open(ctx context.Context) (*admin, error) {
 	if c.URL == "" {
 		a, err := online(ctx, c.Data)
-		if errors.Is(err, errNotRunning) {
-			err = fmt.Errorf("--data %s: %w", c.Data, err)
+		switch {
+		case !errors.Is(err, errNotRunning):
+			return a, err
+		case natsd.InUse(c.Data):
+			return nil, &startingError{fmt.Errorf("the replica on %s does not listen yet", c.Data)}
 		}
-		return a, err
+		return nil, fmt.Errorf("--data %s: %w", c.Data, err)
 	}
 	if !strings.HasPrefix(c.URL, "http://") && !strings.HasPrefix(c.URL, "https://") {
 		return nil, usagef("--url %q: want http://host:port or https://host:port", c.URL)

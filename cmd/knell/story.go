@@ -144,12 +144,11 @@ func (st *story) send(ctx context.Context, method, target, token string, form ur
 
 // show prints the demonstration: where things are, the story, and what to try. It returns when ctx ends, when a replica
 // fails or the story does not hold, or after the story if no more is asked for.
-func (c *devCmd) show(ctx context.Context, d *demo, t *terminal, started time.Time) error {
-	out := t.out
-	if c.Quiet {
-		out = io.Discard
+func (c *devCmd) show(ctx context.Context, d *demo, t *terminal, out io.Writer, started time.Time) error {
+	s := newStyle(t.out)
+	if s.out = out; c.Quiet {
+		s.out = io.Discard
 	}
-	s := newStyle(out)
 	s.printf("%s starts three replicas that share one log ...\n", s.paint(bold, "knell dev"))
 	if err := d.ready(ctx); err != nil {
 		if ctx.Err() != nil { // the person changed their mind
@@ -174,7 +173,7 @@ func (c *devCmd) show(ctx context.Context, d *demo, t *terminal, started time.Ti
 	}
 	d.commands(s)
 	if c.Quiet {
-		fmt.Fprintf(t.out, "ready: %s\n", d.front)
+		fmt.Fprintf(out, "ready: %s\n", d.front)
 	}
 	s.printf("\n%s\n", s.paint(faint, "Ctrl-C stops it."))
 	return d.wait(ctx)

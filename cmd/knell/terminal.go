@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -58,8 +59,13 @@ func firstLine(r io.Reader, name string) (string, error) {
 		return "", fmt.Errorf("reading the password from %s: %w", name, err)
 	}
 	line = strings.TrimRight(line, "\r\n")
-	if line == "" {
+	switch {
+	case line == "":
 		return "", usagef("no password in %s", name)
+	case len(line) >= maxPassword:
+		return "", usagef("the password in %s is longer than a password may be", name)
+	case !utf8.ValidString(line): // it would reach the replica as another password
+		return "", usagef("the password in %s is not UTF-8", name)
 	}
 	return line, nil
 }
@@ -78,7 +84,7 @@ func ask(ctx context.Context, t *terminal, prompt string) (string, error) {
 		return "", err
 	}
 	defer unix.IoctlSetTermios(fd, setTermios, before)
-	ctx, release := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, release := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	defer release()
 
 	fmt.Fprint(t.err, prompt)

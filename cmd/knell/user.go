@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"text/tabwriter"
 )
@@ -13,7 +14,10 @@ type userCmd struct {
 	Add     userAddCmd     `cmd:"" help:"Create a user."`
 	List    userListCmd    `cmd:"" help:"List users."`
 	Disable userDisableCmd `cmd:"" help:"Disable a user and end its sessions; returns when no replica accepts its tokens any more."`
+	Enable  userEnableCmd  `cmd:"" help:"Let a disabled user log in again. Old sessions stay ended."`
+	Logout  userLogoutCmd  `cmd:"" help:"End all sessions of a user; returns when no replica accepts its tokens any more."`
 	Passwd  userPasswdCmd  `cmd:"" help:"Set a user's password and end its sessions; returns when no replica accepts its tokens any more."`
+	Roles   userRolesCmd   `cmd:"" help:"Replace a user's roles and scopes; returns when no replica accepts tokens with the old ones any more."`
 }
 
 // passwordFlags say where a password comes from.
@@ -31,11 +35,20 @@ type userAddCmd struct {
 
 // Run creates the user.
 func (c *userAddCmd) Run(ctx context.Context, t *terminal) error {
+	err := c.peek(ctx, func(a *admin) error {
+		if found, err := a.users(ctx, c.User); err == nil && len(found) > 0 {
+			return fmt.Errorf("creating %q: the name is taken", c.User)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	password, err := readPassword(ctx, t, c.PasswordFile, c.User)
 	if err != nil {
 		return err
 	}
-	return c.with(ctx, mustExist, func(a *admin) error {
+	return c.with(ctx, t, openIt, func(a *admin) error {
 		created, err := a.create(ctx, newUser{Name: c.User, Password: password, Roles: c.Roles, Scopes: c.Scopes})
 		if err != nil {
 			return fmt.Errorf("creating %q: %w", c.User, err)
@@ -53,7 +66,7 @@ type userListCmd struct {
 // Run prints the users.
 func (c *userListCmd) Run(ctx context.Context, t *terminal) error {
 	var users []user
-	err := c.with(ctx, mustExist, func(a *admin) (err error) {
+	err := c.with(ctx, t, openIt, func(a *admin) (err error) {
 		users, err = a.users(ctx, "")
 		return err
 	})
@@ -78,37 +91,98 @@ func (c *userListCmd) Run(ctx context.Context, t *terminal) error {
 	return w.Flush()
 }
 
-type userDisableCmd struct {
+// userFlags name the user that a command is about.
+type userFlags struct {
 	dataFlags `embed:""`
 	User      string `arg:"" help:"Login name."`
 }
 
-// Run disables the user.
-func (c *userDisableCmd) Run(ctx context.Context, t *terminal) error {
-	err := c.with(ctx, mustExist, func(a *admin) error { return a.change(ctx, c.User, "disable", nil) })
+// change runs one of the replica's commands upon the user and says what was done.
+func (f *userFlags) change(ctx context.Context, t *terminal, command string, in any, done string) error {
+	err := f.with(ctx, t, openIt, func(a *admin) error { return a.change(ctx, f.User, command, in) })
 	if err == nil {
-		_, err = fmt.Fprintf(t.out, "disabled %s\n", c.User)
+		_, err = fmt.Fprintf(t.out, "%s %s\n", done, f.User)
 	}
 	return err
 }
 
+type userDisableCmd struct {
+	userFlags `embed:""`
+}
+
+// Run disables the user.
+func (c *userDisableCmd) Run(ctx context.Context, t *terminal) error {
+	return c.change(ctx, t, "disable", nil, "disabled")
+}
+
+type userEnableCmd struct {
+	userFlags `embed:""`
+}
+
+// Run enables the user.
+func (c *userEnableCmd) Run(ctx context.Context, t *terminal) error {
+	return c.change(ctx, t, "enable", nil, "enabled")
+}
+
+type userLogoutCmd struct {
+	userFlags `embed:""`
+}
+
+// Run ends the user's sessions.
+func (c *userLogoutCmd) Run(ctx context.Context, t *terminal) error {
+	return c.change(ctx, t, "logout", nil, "ended the sessions of")
+}
+
+// userRolesCmd replaces both lists, as the replica does. A list that is not given stays as it is: that it is emptied has to
+// be said.
+type userRolesCmd struct {
+	userFlags `embed:""`
+	Roles     *[]string `name:"role" placeholder:"ROLE" help:"The roles from now on; --role= for none. Default: as they are."`
+	Scopes    *[]string `name:"scope" placeholder:"SCOPE" help:"The scopes from now on; --scope= for none. Default: as they are."`
+}
+
+// Run sets roles and scopes.
+func (c *userRolesCmd) Run(ctx context.Context, t *terminal) error {
+	if c.Roles == nil && c.Scopes == nil {
+		return usagef("give --role, --scope or both")
+	}
+	return c.with(ctx, t, openIt, func(a *admin) error {
+		u, err := a.find(ctx, c.User)
+		if err != nil {
+			return err
+		}
+		if c.Roles != nil {
+			u.Roles = *c.Roles
+		}
+		if c.Scopes != nil {
+			u.Scopes = *c.Scopes
+		}
+		given := map[string][]string{"roles": append([]string{}, u.Roles...), "scopes": append([]string{}, u.Scopes...)}
+		if err := a.call(ctx, http.MethodPost, "/users/"+u.ID+"/roles", given, nil); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(t.out, "%s has roles %q and scopes %q\n", u.Name, strings.Join(u.Roles, ","), strings.Join(u.Scopes, ","))
+		return err
+	})
+}
+
 type userPasswdCmd struct {
-	dataFlags     `embed:""`
+	userFlags     `embed:""`
 	passwordFlags `embed:""`
-	User          string `arg:"" help:"Login name."`
 }
 
 // Run sets the password.
 func (c *userPasswdCmd) Run(ctx context.Context, t *terminal) error {
+	err := c.peek(ctx, func(a *admin) error {
+		_, err := a.find(ctx, c.User)
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	password, err := readPassword(ctx, t, c.PasswordFile, c.User)
 	if err != nil {
 		return err
 	}
-	err = c.with(ctx, mustExist, func(a *admin) error {
-		return a.change(ctx, c.User, "password", map[string]string{"password": password})
-	})
-	if err == nil {
-		_, err = fmt.Fprintf(t.out, "changed the password of %s\n", c.User)
-	}
-	return err
+	return c.change(ctx, t, "password", map[string]string{"password": password}, "changed the password of")
 }

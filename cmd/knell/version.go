@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/alecthomas/kong"
 )
 
 type versionCmd struct{}
@@ -11,6 +13,16 @@ type versionCmd struct{}
 // Run prints one line.
 func (versionCmd) Run(t *terminal) error {
 	_, err := fmt.Fprintf(t.out, "knell %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return err
+}
+
+// versionFlag is --version, wherever it stands.
+type versionFlag bool
+
+// BeforeReset implements the hook of kong that runs before anything is checked.
+func (versionFlag) BeforeReset(app *kong.Kong, t *terminal) error {
+	err := versionCmd{}.Run(t)
+	app.Exit(conclude(t, err))
 	return err
 }
 

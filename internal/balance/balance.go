@@ -96,16 +96,19 @@ func New(cfg Config) (*Balancer, error) {
 	return b, nil
 }
 
-// demand is the header in which a proxy says what /verify has to require.
-const demand = "X-Knell-Require-Scope"
+// kept are the headers that no Connection header takes away: the one in which a proxy says what /verify has to require, and
+// the one that says for whom.
+var kept = []string{"X-Knell-Require-Scope", "Authorization"}
 
 // rewrite passes a request on as it came. ReverseProxy would leave out parameters that it cannot parse, and headers that
 // Connection names: a replica must see and refuse what it was asked, not less.
 func rewrite(r *httputil.ProxyRequest) {
 	r.SetXForwarded()
 	r.Out.URL.RawQuery = r.In.URL.RawQuery
-	if v, ok := r.In.Header[demand]; ok {
-		r.Out.Header[demand] = v
+	for _, name := range kept {
+		if v, ok := r.In.Header[name]; ok {
+			r.Out.Header[name] = v
+		}
 	}
 }
 
@@ -114,14 +117,37 @@ func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength > 0 && r.ContentLength <= maxReplay {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
-			answer(w, http.StatusBadRequest, "invalid_request", "the request body broke off")
+			answer(w, http.StatusBadRequest, "invalid_request", brokenBody)
 			return
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	} else if r.ContentLength != 0 {
+		r.Body = clientBody{r.Body}
 	}
 	b.proxy.ServeHTTP(w, r)
 }
+
+// brokenBody is what a client is told whose body cannot be read to its end.
+const brokenBody = "the request body broke off or is malformed"
+
+// clientBody is a body that is passed on as it comes. Its errors are the client's, not the replica's.
+type clientBody struct{ io.ReadCloser }
+
+// Read implements io.Reader.
+func (b clientBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = &bodyError{err}
+	}
+	return n, err
+}
+
+// bodyError is an error of a clientBody.
+type bodyError struct{ error }
+
+// Unwrap returns the cause.
+func (e *bodyError) Unwrap() error { return e.error }
 
 // Close ends the health checks and the idle connections. Requests in progress go on.
 func (b *Balancer) Close() {
@@ -133,7 +159,10 @@ func (b *Balancer) Close() {
 
 // answerError is called when no replica gave an answer.
 func (b *Balancer) answerError(w http.ResponseWriter, r *http.Request, err error) {
+	var body *bodyError
 	switch {
+	case errors.As(err, &body):
+		answer(w, http.StatusBadRequest, "invalid_request", brokenBody)
 	case r.Context().Err() != nil:
 		// The client has gone; nobody reads an answer.
 	case errors.Is(err, errNoReplica):

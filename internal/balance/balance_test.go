@@ -2,9 +2,11 @@ package balance
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -296,22 +298,59 @@ func TestBadConfig(t *testing.T) {
 func TestDemandsReachTheReplica(t *testing.T) {
 	a := newBackend(t, "a")
 	a.set(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "%s|%s", r.URL.RawQuery, r.Header.Get("X-Knell-Require-Scope"))
+		fmt.Fprintf(w, "%s|%s|%s", r.URL.RawQuery, r.Header.Get("X-Knell-Require-Scope"), r.Header.Get("Authorization"))
 	})
 	_, front := start(t, 1, a.URL)
 	for _, query := range []string{"scope=admin;x", "scope=%zz", "scope=admin%zz&a=b"} {
 		req, _ := http.NewRequestWithContext(t.Context(), "GET", front+"/verify", nil)
 		req.URL.RawQuery = query
 		req.Header.Set("X-Knell-Require-Scope", "admin")
-		req.Header.Set("Connection", "X-Knell-Require-Scope")
+		req.Header.Set("Authorization", "Bearer x")
+		req.Header.Set("Connection", "X-Knell-Require-Scope, authorization")
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
 		got, _ := io.ReadAll(resp.Body)
 		resp.Body.Close()
-		if want := query + "|admin"; string(got) != want {
+		if want := query + "|admin|Bearer x"; string(got) != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
+	}
+}
+
+// A body that the client sends wrongly is the client's mistake: 400, and no word about the replica.
+func TestBrokenBody(t *testing.T) {
+	a := newBackend(t, "a")
+	a.set(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err == nil {
+			t.Error("the replica got a whole body")
+		}
+	})
+	var log bytes.Buffer
+	b, err := New(Config{Replicas: []string{a.URL}, CheckEvery: time.Hour, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	waitFor(t, b, 1)
+	front := httptest.NewServer(b)
+	c, err := net.Dial("tcp", front.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	io.WriteString(c, "POST /token HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	front.Close() // no handler runs any more
+	if resp.StatusCode != http.StatusBadRequest {
+		t.Errorf("status %d, want 400", resp.StatusCode)
+	}
+	if strings.Contains(log.String(), "broke off") {
+		t.Errorf("logged: %s", &log)
 	}
 }

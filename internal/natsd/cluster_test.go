@@ -119,6 +119,9 @@ func startCluster(t testing.TB, log *slog.Logger) *testCluster {
 	}
 	createStream(t, connectTest(t, c.servers[0]), 3)
 	c.awaitWhole(t)
+	if connected, others := c.servers[0].Peers(); connected != 2 || others != 2 || !HasLog(c.cfgs[0].Dir) {
+		t.Errorf("connected to %d of %d, log %v", connected, others, HasLog(c.cfgs[0].Dir))
+	}
 	return c
 }
 

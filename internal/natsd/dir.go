@@ -7,8 +7,18 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
+)
+
+// lockFile is the file whose lock says that a server has the directory.
+const lockFile = "lock"
+
+// InUse holds the lock for an instant, which must not keep a server from starting: a lock that is taken is asked for again.
+const (
+	lockTries = 10
+	lockPause = 10 * time.Millisecond
 )
 
 // lockDir makes the data directory and takes its lock, which lasts as long as the file is open: it ends with the process.
@@ -16,14 +26,19 @@ func lockDir(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("natsd: data directory: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("natsd: data directory %s is not writable: %w", dir, err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	for try := 1; errors.Is(err, unix.EWOULDBLOCK) && try < lockTries; try++ {
+		time.Sleep(lockPause)
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
+	if err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("natsd: data directory %s is in use by another server", dir)
+			return nil, fmt.Errorf("natsd: data directory %s is %w", dir, ErrInUse)
 		}
 		return nil, fmt.Errorf("natsd: locking data directory %s: %w", dir, err)
 	}

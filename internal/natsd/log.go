@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -25,15 +26,17 @@ type serverLog struct {
 	hideKeys   bool         // keys are derived from secrets
 	joins      bool         // to peers
 	refused    atomic.Int64 // when it was last said that they refuse, in Unix nanoseconds
+	began      time.Time
 }
 
 func newServerLog(cfg Config) *serverLog {
-	l := &serverLog{log: cfg.logger().With("server", cfg.Name), redact: cfg.redactions(), fatal: make(chan error, 1), joins: cfg.Join != nil}
+	l := &serverLog{log: cfg.logger().With("server", cfg.Name), redact: cfg.redactions(), fatal: make(chan error, 1), began: time.Now(),
+		joins: cfg.Join != nil}
 	l.hideKeys = l.joins || cfg.Cluster != nil && cfg.Cluster.JoinListen != ""
 	l.diskFailed = cfg.DiskFailed
 	if l.diskFailed == nil {
 		l.diskFailed = func(reason string) {
-			fmt.Fprintf(os.Stderr, "knell: the data directory %s cannot be written (%s); free space or repair the disk, then start again\n", cfg.Dir, reason)
+			fmt.Fprintf(os.Stderr, "knell: the data directory %s cannot be written (%s); %s, then start again\n", cfg.Dir, reason, remedy(reason))
 			os.Exit(DiskFailedStatus)
 		}
 	}
@@ -42,6 +45,16 @@ func newServerLog(cfg Config) *serverLog {
 
 // userKey matches the public NKey of a user. That of servers that join would let whoever reads the log try secrets out.
 var userKey = regexp.MustCompile(`\bU[A-Z2-7]{55}\b`)
+
+// remedy says what helps against the failure of a write. nats-server hands its reason on as text.
+func remedy(reason string) string {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE} {
+		if strings.Contains(reason, e.Error()) {
+			return "the disk is not to blame: raise the limit of open files (ulimit -n, LimitNOFILE=)"
+		}
+	}
+	return "free space or repair the disk"
+}
 
 // writeError is part of the text with which nats-server says, before it does anything else about it, that a write failed.
 const writeError = "ritical write error"
@@ -78,11 +91,34 @@ func (l *serverLog) write(level slog.Level, format string, v []any) {
 	}
 }
 
+// startGrace is the time in which servers that start together may not find each other yet.
+const startGrace = 10 * time.Second
+
+// quiet lists how complaints begin that mean nothing to an operator: always, or else while a server starts.
+var quiet = map[string]bool{
+	"Metalayer blocking snapshot":                              true, // of a few kilobytes here
+	"Error trying to connect to route":                         false,
+	"Waiting for routing to be established":                    false,
+	"JetStream has not established contact with a meta leader": false,
+}
+
+// complain writes what the server complains about, as a debug record when it means nothing to an operator.
+func (l *serverLog) complain(level slog.Level, format string, v []any) {
+	text := l.text(format, v)
+	early := time.Since(l.began) < startGrace
+	for prefix, always := range quiet {
+		if strings.HasPrefix(text, prefix) && (always || early) {
+			level = slog.LevelDebug
+		}
+	}
+	l.write(level, "%s", []any{text})
+}
+
 // Noticef implements server.Logger.
 func (l *serverLog) Noticef(format string, v ...any) { l.write(slog.LevelDebug, format, v) }
 
 // Warnf implements server.Logger.
-func (l *serverLog) Warnf(format string, v ...any) { l.write(slog.LevelWarn, format, v) }
+func (l *serverLog) Warnf(format string, v ...any) { l.complain(slog.LevelWarn, format, v) }
 
 // Errorf implements server.Logger. There is no other sign of a failed write that comes before the server acts on it: see
 // Config.DiskFailed.
@@ -91,7 +127,7 @@ func (l *serverLog) Errorf(format string, v ...any) {
 		l.sayRefused()
 		return
 	}
-	l.write(slog.LevelError, format, v)
+	l.complain(slog.LevelError, format, v)
 	if strings.Contains(format, writeError) && !l.ending.Load() {
 		l.diskFailed(l.text(format, v))
 	}

@@ -46,6 +46,7 @@ type Server struct {
 	srv      *server.Server
 	log      *serverLog
 	users    users
+	others   int // see Peers
 	lock     *os.File
 	maxStore int64
 
@@ -105,6 +106,7 @@ func start(ctx context.Context, cfg Config, lock *os.File) (*Server, error) {
 	s := &Server{name: cfg.Name, srv: srv, users: users, lock: lock, inbox: cfg.inbox(),
 		maxStore: opts.JetStreamMaxStore, ending: make(chan struct{}), stopped: make(chan struct{})}
 	s.log = newServerLog(cfg)
+	s.others = cfg.others()
 	srv.SetLogger(s.log, false, false)
 	srv.Start()
 	if err := s.awaitReady(ctx); err != nil {

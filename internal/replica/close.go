@@ -5,16 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 )
 
-// requestsTimeout bounds the wait for requests in progress at a stop. It leaves the rest of the stop's time for leaving
-// the log and for handing leadership over.
-const requestsTimeout = 10 * time.Second
-
-// leaveTimeout bounds the writing of "this life has ended". After about a lease nobody waits for the replica any more, so
-// that there is nothing left to tell.
-const leaveTimeout = 4 * time.Second
+// Bounds of a stop after its drain time. Who stops a replica seldom waits for more than ten seconds in all.
+const (
+	// requestsTimeout is for requests in progress: a logout may wait for a lost replica's lease.
+	requestsTimeout = 5 * time.Second
+	// answerTimeout is for the answers to requests that were given up.
+	answerTimeout = time.Second
+	// leaveTimeout is for the writing of "this life has ended", and lostTimeout when this replica has lost its lease.
+	leaveTimeout = 2 * time.Second
+	lostTimeout  = 500 * time.Millisecond
+	// leaseCheck is the time between two looks at the lease during a stop.
+	leaseCheck = 50 * time.Millisecond
+)
 
 // Close leaves the log (see Leave), hands leadership over and stops the server. It returns when nothing of the replica
 // runs any more, or with an error when ctx ended first or a part did not stop cleanly. It is idempotent; a replica that
@@ -47,13 +53,24 @@ func (r *Replica) Leave(ctx context.Context) error {
 
 func (r *Replica) leave(ctx context.Context) error {
 	r.gate.drain()
+	var watch sync.WaitGroup
+	drained, answered := make(chan struct{}), make(chan struct{})
+	if r.served() {
+		watch.Go(func() { r.giveUpInTime(drained, answered) })
+	}
 	r.drain(ctx)
-	errs := []error{shutdown(ctx, r.http)}
+	close(drained)
+	late := time.AfterFunc(requestsTimeout, r.requests.end)
+	defer late.Stop()
+	errs := []error{r.shutdown(ctx, r.http, &r.gate)}
 	r.cancel()
 	r.work.Wait()
 	if r.local != nil {
-		errs = append(errs, r.local.close(ctx))
+		errs = append(errs, r.shutdown(ctx, r.local.server, &r.local.gate), r.local.closed())
 	}
+	close(answered)
+	watch.Wait()
+	r.requests.end()
 	if r.node != nil {
 		r.farewell(ctx)
 	}
@@ -63,10 +80,50 @@ func (r *Replica) leave(ctx context.Context) error {
 	return nil
 }
 
-// farewell closes the node. That the others could not be told, for want of a majority, is no failure of the stop: they wait
-// for this replica's lease once.
+// served reports whether the replica has become ready.
+func (r *Replica) served() bool {
+	select {
+	case <-r.ready:
+		return true
+	default:
+		return false
+	}
+}
+
+// giveUpInTime gives requests that still wait up when nothing can come of them: as soon as the lease has ended, and after
+// the drain when the log has lost its majority. They are answered 503 then.
+func (r *Replica) giveUpInTime(drained, answered <-chan struct{}) {
+	tick := time.NewTicker(leaseCheck)
+	defer tick.Stop()
+	isDrained := func() bool {
+		select {
+		case <-drained:
+			return true
+		default:
+			return false
+		}
+	}
+	for r.node.Ready() && !(isDrained() && !majority(r.peers())) {
+		select {
+		case <-answered:
+			return
+		case <-tick.C:
+		}
+	}
+	r.requests.end()
+}
+
+// farewell closes the node. That the others could not be told is no failure of the stop: they wait for this replica's lease
+// once. Without a majority nothing can be written down, so it is not tried.
 func (r *Replica) farewell(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
+	timeout := leaveTimeout
+	switch {
+	case !majority(r.peers()):
+		timeout = 0
+	case !r.node.Ready():
+		timeout = lostTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if err := r.node.Close(ctx); err != nil {
 		r.log.Warn("stopped without telling the other replicas, who wait for the end of this one's lease", "error", err)
@@ -75,9 +132,7 @@ func (r *Replica) farewell(ctx context.Context) {
 
 // drain gives load balancers the time to see that the replica is red. Nobody sends requests to one that never was green.
 func (r *Replica) drain(ctx context.Context) {
-	select {
-	case <-r.ready:
-	default:
+	if !r.served() {
 		return
 	}
 	t := time.NewTimer(r.cfg.Drain)
@@ -89,13 +144,27 @@ func (r *Replica) drain(ctx context.Context) {
 	}
 }
 
-// shutdown finishes the requests in progress, or cuts them off when they take too long.
-func shutdown(ctx context.Context, s *http.Server) error {
-	ctx, cancel := context.WithTimeout(ctx, requestsTimeout)
-	defer cancel()
-	if err := s.Shutdown(ctx); err != nil {
-		s.Close()
-		return fmt.Errorf("requests in progress were cut off: %w", err)
+// shutdown finishes the requests in progress, or cuts them off when they have no answer a moment after they were given up.
+// Connections without a request are closed like those.
+func (r *Replica) shutdown(ctx context.Context, s *http.Server, g *gate) error {
+	ctx, cut := context.WithCancel(ctx)
+	defer cut()
+	stop := context.AfterFunc(r.requests.ctx, func() {
+		t := time.NewTimer(answerTimeout)
+		defer t.Stop()
+		select {
+		case <-t.C:
+			cut()
+		case <-ctx.Done():
+		}
+	})
+	defer stop()
+	if s.Shutdown(ctx) == nil {
+		return nil
+	}
+	s.Close()
+	if n := g.active.Load(); n > 0 {
+		return fmt.Errorf("%d requests in progress were cut off", n)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"sync/atomic"
@@ -10,7 +11,12 @@ import (
 type gate struct {
 	handler  atomic.Pointer[http.Handler]
 	draining atomic.Bool
+	waits    atomic.Pointer[string] // what the start waits for
+	active   atomic.Int64           // requests in progress
 }
+
+// tell notes what the start waits for.
+func (g *gate) tell(text string) { g.waits.Store(&text) }
 
 // open lets requests through to h.
 func (g *gate) open(h http.Handler) { g.handler.Store(&h) }
@@ -20,6 +26,8 @@ func (g *gate) drain() { g.draining.Store(true) }
 
 // ServeHTTP implements http.Handler.
 func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g.active.Add(1)
+	defer g.active.Add(-1)
 	h := g.handler.Load()
 	switch {
 	case r.URL.Path == "/readyz" && g.draining.Load():
@@ -30,7 +38,11 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		io.WriteString(w, "ok\n")
 	default:
-		unavailable(w, "this replica is starting: it holds no lease yet")
+		text := "it holds no lease yet"
+		if waits := g.waits.Load(); waits != nil {
+			text = *waits
+		}
+		unavailable(w, "this replica is starting: "+text)
 	}
 }
 
@@ -41,5 +53,6 @@ func unavailable(w http.ResponseWriter, detail string) {
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusServiceUnavailable)
-	io.WriteString(w, `{"title":"Service Unavailable","status":503,"detail":"`+detail+`"}`+"\n")
+	quoted, _ := json.Marshal(detail) // a string can always be encoded
+	io.WriteString(w, `{"title":"Service Unavailable","status":503,"detail":`+string(quoted)+"}\n")
 }

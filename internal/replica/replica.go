@@ -56,13 +56,20 @@ type Replica struct {
 	node   *node.Node
 	local  *socket
 
-	http    *http.Server
-	cancel  context.CancelFunc // ends run
-	work    sync.WaitGroup
-	leaving sync.Once
-	left    error // what Leave returns; valid after leaving
-	closing sync.Once
-	closed  error // what Close returns; valid after closing
+	http     *http.Server
+	requests lifetime           // of all requests; ends when those that still wait are given up
+	cancel   context.CancelFunc // ends run
+	work     sync.WaitGroup
+	leaving  sync.Once
+	left     error // what Leave returns; valid after leaving
+	closing  sync.Once
+	closed   error // what Close returns; valid after closing
+}
+
+// lifetime is a context and its end.
+type lifetime struct {
+	ctx context.Context
+	end context.CancelFunc
 }
 
 // natsServer is where the log is: a server in this process, or servers elsewhere.
@@ -85,10 +92,12 @@ func Start(cfg Config) *Replica {
 	r := &Replica{cfg: cfg, log: cfg.Logger, ready: make(chan struct{}), failed: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
+	r.requests.ctx, r.requests.end = context.WithCancel(context.Background())
 	r.http = httpapi.Server("", &r.gate)
+	r.http.BaseContext = func(net.Listener) context.Context { return r.requests.ctx }
 	r.http.ErrorLog = slog.NewLogLogger(r.log.Handler(), slog.LevelDebug)
 	if cfg.Listener != nil {
-		r.work.Go(func() { r.serve(r.http, cfg.Listener) })
+		r.work.Go(func() { r.serve(r.http, limited(cfg.Listener)) })
 	}
 	r.work.Go(func() { r.run(ctx) })
 	return r
@@ -135,15 +144,18 @@ func (r *Replica) bringUp(ctx context.Context) error {
 		return err
 	}
 	// From here on this process holds the lock of the directory, so that a socket in it can only be a dead one.
-	if r.local, err = listenLocal(r.cfg.Dir, r.log); err != nil {
+	if r.local, err = listenLocal(r.requests.ctx, r.cfg.Dir, r.log); err != nil {
 		r.log.Warn("no local administration: init, user and status will not work here", "error", err)
 	}
+	opened := make(chan struct{})
+	defer r.watchStart(ctx, opened)()
 	if r.conn, err = r.server.Connect(ctx); err != nil {
 		return err
 	}
 	if r.events, err = r.openLog(ctx); err != nil {
 		return err
 	}
+	close(opened)
 	// Another member may have less room for it yet; the last one to be restarted with the higher limit succeeds.
 	if err := r.server.GrowLog(ctx, r.cfg.LogMaxBytes); err != nil {
 		r.log.Warn("limit of the log not raised", "error", err)
@@ -157,7 +169,7 @@ func (r *Replica) bringUp(ctx context.Context) error {
 		return err
 	}
 	httpCfg := r.cfg.HTTP
-	httpCfg.Logger = r.log
+	httpCfg.Logger, httpCfg.Commands = r.log, r.requests.ctx
 	if r.local != nil {
 		r.local.gate.open(httpapi.NewLocal(r.node, httpCfg))
 	}

@@ -39,8 +39,9 @@ func SocketPath(dir string) (string, error) {
 	return path, nil
 }
 
-// listenLocal serves the socket of dir, which the caller has locked. Until its gate is opened it answers 503.
-func listenLocal(dir string, log *slog.Logger) (*socket, error) {
+// listenLocal serves the socket of dir, which the caller has locked. Until its gate is opened it answers 503. Requests that
+// still wait when ctx ends are given up.
+func listenLocal(ctx context.Context, dir string, log *slog.Logger) (*socket, error) {
 	path, err := SocketPath(dir)
 	if err != nil {
 		return nil, err
@@ -51,6 +52,7 @@ func listenLocal(dir string, log *slog.Logger) (*socket, error) {
 	}
 	s := &socket{path: path, done: make(chan struct{})}
 	s.server = httpapi.Server("", &s.gate)
+	s.server.BaseContext = func(net.Listener) context.Context { return ctx }
 	s.server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
 	go func() {
 		defer close(s.done)
@@ -86,12 +88,11 @@ func listenPrivate(dir, path string) (net.Listener, error) {
 	return l, nil
 }
 
-// close ends the server, waits for it and removes the socket.
-func (s *socket) close(ctx context.Context) error {
-	err := shutdown(ctx, s.server)
+// closed waits for the end of the server, which has been shut down, and removes the socket.
+func (s *socket) closed() error {
 	<-s.done
-	if e := os.Remove(s.path); e != nil && !errors.Is(e, fs.ErrNotExist) {
-		err = errors.Join(err, e)
+	if err := os.Remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	return err
+	return nil
 }
