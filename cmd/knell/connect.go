@@ -115,9 +115,9 @@ func (f *dataFlags) connect(ctx context.Context, absent absence) (*admin, error)
 	case err != nil:
 		return nil, usagef("--data %s: %w", f.Data, err)
 	case !owner.Standalone && absent == awaitServe:
-		return nil, &startingError{fmt.Errorf("no replica is running on %s; start it: its store is part of a cluster", f.Data)}
+		return nil, &startingError{fmt.Errorf("no replica is running on %s; start it (%s)", f.Data, owner.Start)}
 	case !owner.Standalone:
-		return nil, usagef("no replica is running on %s, and its store is part of a cluster: start its cluster first", f.Data)
+		return nil, usagef("no replica is running on %s, and it can't be opened alone: %s", f.Data, owner.Start)
 	case f.Name != "" && f.Name != owner.Server:
 		return nil, usagef("--name %s (or KNELL_NAME): the store in %s is that of %s; leave the name out, or give --name %s",
 			f.Name, f.Data, owner.Server, owner.Server)

@@ -247,10 +247,10 @@ func TestStopWhileStarting(t *testing.T) {
 	if code, out := p.stop(t, syscall.SIGTERM); code != 0 {
 		t.Fatalf("exit %d:\n%s", code, out)
 	}
-	if code, out := once(t, dir, "a good password\n", "user", "add", "x"); code != exitUsage || !strings.Contains(out, "start its cluster first") {
+	if code, out := once(t, dir, "a good password\n", "user", "add", "x"); code != exitUsage || !strings.Contains(out, "start with --cluster-listen") {
 		t.Errorf("exit %d:\n%s", code, out)
 	}
-	if code, out := once(t, dir, "a good password\n", "init", "--wait", "0"); code != exitFailed || !strings.Contains(out, "part of a cluster") {
+	if code, out := once(t, dir, "a good password\n", "init", "--wait", "0"); code != exitFailed || !strings.Contains(out, "start with --cluster-listen") {
 		t.Errorf("exit %d:\n%s", code, out)
 	}
 }

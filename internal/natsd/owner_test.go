@@ -13,7 +13,7 @@ func TestOwner(t *testing.T) {
 		t.Errorf("an empty directory: %v, in use %v, log %v", err, InUse(dir), HasLog(dir))
 	}
 	s := startTest(t, Config{Dir: dir, Name: "a"})
-	if o, err := ReadOwner(dir); err != nil || o != (Owner{Server: "a", Standalone: true}) {
+	if o, err := ReadOwner(dir); err != nil || o.Server != "a" || !o.Standalone || o.Start == "" {
 		t.Errorf("owner %+v, %v", o, err)
 	}
 	if connected, others := s.Peers(); connected != 0 || others != 0 {
