@@ -245,7 +245,7 @@ func judge(path string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "cluster-test:", err)
 		return exitUsage
 	}
-	found, undecided := scenario.Judge(h, logs, check.Options{Outage: true, Slack: time.Hour})
+	found, undecided := scenario.Judge(h, logs, check.Options{Outage: true, Slack: time.Hour}, scenario.LinearLimit)
 	for _, v := range found {
 		fmt.Fprintln(stdout, v)
 	}

@@ -26,6 +26,7 @@ func withoutLease() []Scenario {
 		},
 		{
 			Name:        "mutant-cut-lease",
+			LongOnly:    true,
 			Proves:      "without the check of the lease a replica that is cut off accepts ended sessions",
 			Sandbox:     true,
 			Break:       "no-lease-check",
@@ -66,11 +67,12 @@ func withoutLease() []Scenario {
 			run:      drag(0.5, (*experiment).cutIt),
 		},
 		{
-			Name:   "mutant-clock-rate-pause",
-			Proves: "a clock at half the rate, far beyond the assumption, lets a frozen replica accept ended sessions when it wakes",
-			Seams:  true,
-			Breaks: check.C1,
-			run:    drag(0.5, (*experiment).pauseIt),
+			Name:     "mutant-clock-rate-pause",
+			LongOnly: true,
+			Proves:   "a clock at half the rate, far beyond the assumption, lets a frozen replica accept ended sessions when it wakes",
+			Seams:    true,
+			Breaks:   check.C1,
+			run:      drag(0.5, (*experiment).pauseIt),
 		},
 		{
 			Name:     "mutant-clocks-apart",

@@ -33,12 +33,13 @@ func network() []Scenario {
 			run:      badWeather("links take 20 to 30 ms", wire.Rule{Delay: 20 * time.Millisecond, Jitter: 10 * time.Millisecond}),
 		},
 		{
-			Name:    "lossy-network",
-			Proves:  "links that lose one packet of twenty make logouts slower, and nobody is turned away",
-			Sandbox: true,
-			Cluster: namespaces,
-			Check:   check.Options{Logout: logoutBound},
-			run:     badWeather("links lose 5 %", wire.Rule{Loss: 0.05}),
+			Name:     "lossy-network",
+			LongOnly: true,
+			Proves:   "links that lose one packet of twenty make logouts slower, and nobody is turned away",
+			Sandbox:  true,
+			Cluster:  namespaces,
+			Check:    check.Options{Logout: logoutBound},
+			run:      badWeather("links lose 5 %", wire.Rule{Loss: 0.05}),
 		},
 	}
 }
