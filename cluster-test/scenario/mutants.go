@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/knell-auth/knell/cluster-test/check"
@@ -11,7 +12,7 @@ import (
 // mutants are the scenarios that leave a mechanism out and pass when its loss is seen. README.md says how fast that is, and
 // which mechanisms have their tests elsewhere because no schedule of real processes shows their loss in reasonable time.
 func mutants() []Scenario {
-	return append(append(withoutLease(), withoutBarrier()...), withoutOrder()...)
+	return slices.Concat(withoutLease(), withOtherClocks(), withoutBarrier(), withoutOrder())
 }
 
 // withoutLease leaves out parts of the lease.
@@ -56,6 +57,12 @@ func withoutLease() []Scenario {
 			Seams:    true,
 			run:      slowReceive,
 		},
+	}
+}
+
+// withOtherClocks breaks the assumption about clocks.
+func withOtherClocks() []Scenario {
+	return []Scenario{
 		{
 			Name:     "mutant-clock-rate",
 			Proves:   "a clock at half the rate, far beyond the assumption, keeps a replica that is cut off serving too long",
