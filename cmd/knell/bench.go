@@ -176,7 +176,7 @@ func (f *issuerFlags) check() []error {
 			alone("token-url", f.TokenURL), alone("logout-url", f.LogoutURL), alone("revoke-url", f.RevokeURL), alone("check-url", f.CheckURL),
 			alone("introspect-url", f.IntrospectURL), alone("scope", f.Scope), alone("client-secret-file", f.ClientSecretFile),
 			alone("password-file", f.PasswordFile),
-			unless(f.Grant == "password", "--grant is for an installation: it needs --target"),
+			alone("client-id", f.ClientID),
 			unless(!f.RevokeRefresh, "--revoke-refresh is for an installation: it needs --target"),
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	randv2 "math/rand/v2"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
@@ -101,7 +102,7 @@ func (c *benchCmd) measure(ctx context.Context, p *benchPlan, show *benchProgres
 	return r, errors.Join(err, os.RemoveAll(dir))
 }
 
-// start starts a cluster with a user.
+// start starts a cluster with a user or a client.
 func (c *benchCmd) start(ctx context.Context, p *benchPlan, dir string, show *benchProgress) (*cluster.Cluster, error) {
 	cfg := cluster.Config{
 		Binary: c.Own.Binary, Dir: dir, Replicas: c.Own.replicas(), Lease: c.Own.lease(), Namespaces: p.faults.Uses(fault.PlanCut),
@@ -126,11 +127,26 @@ func (c *benchCmd) start(ctx context.Context, p *benchPlan, dir string, show *be
 	if err := own.Start(ctx); err != nil {
 		return own, err
 	}
-	p.cfg.Issuer.User = load.Credentials{Name: "bench", Secret: rand.Text()}
 	for _, r := range own.Replicas {
 		p.cfg.Replicas = append(p.cfg.Replicas, load.Replica{Name: r.Name, URL: r.URL})
 	}
-	return own, own.AddUser(ctx, p.cfg.Issuer.User.Name, p.cfg.Issuer.User.Secret)
+	return own, register(ctx, own, &p.cfg.Issuer)
+}
+
+// register makes the user or the client that the load logs in.
+func register(ctx context.Context, own *cluster.Cluster, i *load.Issuer) error {
+	who := load.Credentials{Name: "bench", Secret: rand.Text()}
+	if !i.ClientCredentials {
+		i.User = who
+		return own.AddUser(ctx, who.Name, who.Secret)
+	}
+	i.Client = who
+	a, err := online(ctx, own.Replicas[0].Data)
+	if err != nil {
+		return err
+	}
+	err = a.call(ctx, http.MethodPost, "/clients", map[string]any{"id": who.Name, "secret": who.Secret, "scopes": []string{"bench"}}, nil)
+	return errors.Join(err, a.close())
 }
 
 // write writes all reports.
