@@ -17,7 +17,8 @@ const (
 
 	ackGrace      = 100 * time.Millisecond // what was acknowledged so long ago has arrived, or never will
 	pollEvery     = time.Second            // after such a period without a message, the log is asked whether there is one
-	rewindConfirm = 5 * time.Second        // a log must end too early for so long: a new leader may not have caught up
+	shortestAsk   = 300 * time.Millisecond
+	rewindConfirm = 5 * time.Second // a log must end too early for so long: a new leader may not have caught up
 )
 
 // errBusy is returned by Follow while another call is running.
@@ -89,7 +90,7 @@ func (f *follower) run(ctx context.Context) error {
 	for {
 		if f.wanted && f.reader == nil {
 			f.wanted, f.doubt = false, false
-			f.reader = f.l.startReader(ctx, job{after: f.given, anchor: f.anchor, need: f.need, verify: f.verify})
+			f.reader = f.l.startReader(ctx, job{after: f.given, anchor: f.anchor, need: f.need, verify: f.verify, wait: f.askWait()})
 		}
 		var err error
 		select {
@@ -133,6 +134,11 @@ func (f *follower) run(ctx context.Context) error {
 		}
 	}
 }
+
+// askWait returns how long the next reader waits for an answer. What is asked while nobody leads is never answered, not even by the
+// leader that is elected a moment later, so the first questions are given up soon; on a machine that is slow the later ones are
+// not.
+func (f *follower) askWait() time.Duration { return max(6*f.pause.next, shortestAsk) }
 
 // drainLive takes m and what has arrived behind it.
 func (f *follower) drainLive(m *nats.Msg) {

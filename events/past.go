@@ -2,6 +2,7 @@ package events
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,11 +29,12 @@ var errIncomplete = errors.New("events: leader lacks messages")
 
 // job is what a reader has to do.
 type job struct {
-	after  uint64 // delivered to here
-	anchor []byte // data of the message at after, if it is known
-	need   uint64 // read at least to here
-	upTo   uint64 // read exactly to here; 0: to the end of the log
-	verify bool   // compare the message at after even if nothing follows it
+	after  uint64        // delivered to here
+	anchor []byte        // data of the message at after, if it is known
+	need   uint64        // read at least to here
+	upTo   uint64        // read exactly to here; 0: to the end of the log
+	wait   time.Duration // for the answer to a question; 0: askTimeout
+	verify bool          // compare the message at after even if nothing follows it
 }
 
 // reader reads messages that are stored, in a goroutine of its own. A nil reader has no messages and nothing to end.
@@ -81,7 +83,7 @@ func (r *reader) end() error {
 // readPast checks that the log is the one that was opened and goes at least as far as what was delivered, and then sends
 // to out, in order and without gaps, the messages between that and its end.
 func (l *Log) readPast(ctx context.Context, j job, out chan<- []Message) error {
-	ask, cancel := context.WithTimeout(ctx, askTimeout)
+	ask, cancel := context.WithTimeout(ctx, cmp.Or(j.wait, askTimeout))
 	st, err := l.Stat(ask)
 	cancel()
 	switch {
@@ -112,7 +114,7 @@ func (l *Log) readPast(ctx context.Context, j job, out chan<- []Message) error {
 	if target == j.after && !(j.verify && j.anchor != nil) {
 		return nil
 	}
-	p, err := l.newPull(ctx, first, target)
+	p, err := l.newPull(ctx, cmp.Or(j.wait, askTimeout), first, target)
 	if err != nil {
 		return err
 	}
@@ -153,12 +155,12 @@ type pull struct {
 	asked    uint64 // messages up to here have been asked for
 }
 
-func (l *Log) newPull(ctx context.Context, first, target uint64) (*pull, error) {
+func (l *Log) newPull(ctx context.Context, wait time.Duration, first, target uint64) (*pull, error) {
 	p := &pull{
 		l: l, consumer: "knell-" + l.cfg.Node + "-" + nuid.Next(), inbox: l.nc.NewInbox(),
 		in: make(chan *nats.Msg, pullWindow+64), next: first, target: target, asked: first - 1,
 	}
-	ask, cancel := context.WithTimeout(ctx, askTimeout)
+	ask, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	_, err := l.js.CreateConsumer(ask, StreamName, jetstream.ConsumerConfig{
 		Name:              p.consumer,
