@@ -128,7 +128,7 @@ func attribute(t *testing.T, line, key string) string {
 func TestServe(t *testing.T) {
 	dir := t.TempDir()
 	serve := func() (*process, string) {
-		p := launch(t, dir, "serve", "--listen", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0", "--drain", "0", "--lease", "1s")
+		p := launch(t, dir, "serve", "--listen", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0", "--drain", "0", "--lease", "5s")
 		ready := p.await(t, "msg=ready")
 		attribute(t, ready, "nats")
 		return p, attribute(t, ready, "http")

@@ -45,7 +45,7 @@ func TestServeExternal(t *testing.T) {
 		return append([]string{"serve", "--listen", "127.0.0.1:0", "--drain", "0", "--name", "e", "--nats-url", s.ClientURL()}, more...)
 	}
 	for _, c := range []struct{ attested, sync string }{{"", "not attested"}, {"--nats-sync-attested", "attested"}} {
-		p := launch(t, dir, args(strings.Fields("--log-copies 1 --lease 1s --nats-user-file user "+c.attested)...)...)
+		p := launch(t, dir, args(strings.Fields("--log-copies 1 --lease 5s --nats-user-file user "+c.attested)...)...)
 		p.await(t, "msg=ready")
 		if code, out := once(t, dir, "", "status"); code != 0 || !strings.Contains(out, "sync         "+c.sync) {
 			t.Errorf("status: exit %d: %s", code, out)

@@ -30,7 +30,7 @@ func standalone(t *testing.T, dir string) Config {
 	}
 	return Config{
 		Name: "knell", Dir: dir, Listener: l, Copies: 1, LogMaxBytes: 64 << 20,
-		Node: node.Config{Issuer: "test", Audience: "test", Lease: 500 * time.Millisecond},
+		Node: node.Config{Issuer: "test", Audience: "test", Lease: 5 * time.Second},
 	}
 }
 
