@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"fmt"
-	"net"
 	"sync"
 	"testing"
 	"time"
@@ -72,14 +71,9 @@ func startEmbedded(ctx context.Context, t testing.TB, name string, routes []stri
 // freeAddresses returns loopback addresses that were free a moment ago.
 func freeAddresses(t testing.TB, count int) []string {
 	t.Helper()
-	var list []string
-	for range count {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		list = append(list, l.Addr().String())
+	list, err := natsd.LoopbackRoutes(count)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return list
 }

@@ -11,7 +11,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/knell-auth/knell/cluster-test/disk"
 	"github.com/knell-auth/knell/cluster-test/wire"
+	"github.com/knell-auth/knell/internal/natsd"
 )
 
 // Config says what cluster to run.
@@ -196,7 +196,7 @@ func (c *Cluster) findPlaces() error {
 		return err
 	}
 	const each = 3
-	ports, err := freePorts(each * n)
+	ports, err := natsd.LoopbackRoutes(each * n)
 	for i := 0; i < len(ports); i += each {
 		c.places = append(c.places, place{http: ports[i], route: ports[i+1], join: ports[i+2]})
 	}
@@ -205,20 +205,6 @@ func (c *Cluster) findPlaces() error {
 
 // peers returns the places of those that keep a copy of the log.
 func (c *Cluster) peers() []place { return c.places[:c.cfg.Replicas] }
-
-// freePorts returns n addresses on loopback where nobody listens now.
-func freePorts(n int) ([]string, error) {
-	var addrs []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // after all have been found, so that they differ
-		addrs = append(addrs, l.Addr().String())
-	}
-	return addrs, nil
-}
 
 // Start starts the servers, if there are any, and then all replicas, and waits until each is ready.
 func (c *Cluster) Start(ctx context.Context) error {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/knell-auth/knell/internal/natsd"
 )
 
 // shell returns a replica whose process is a shell command; nothing listens at its URL.
@@ -138,7 +140,7 @@ func TestDataIsSavedAndRestored(t *testing.T) {
 }
 
 func TestFreePortsDiffer(t *testing.T) {
-	ports, err := freePorts(6)
+	ports, err := natsd.LoopbackRoutes(6)
 	if err != nil {
 		t.Fatal(err)
 	}

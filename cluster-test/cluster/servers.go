@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/knell-auth/knell/internal/natsd"
 )
 
 // serverCount is the number of NATS servers that keep the log of an external cluster.
@@ -25,7 +27,7 @@ func (c *Cluster) servers() ([]string, error) {
 		return nil, err
 	}
 	const each = 3
-	ports, err := freePorts(each * serverCount)
+	ports, err := natsd.LoopbackRoutes(each * serverCount)
 	if err != nil {
 		return nil, err
 	}

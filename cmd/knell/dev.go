@@ -202,7 +202,7 @@ type demo struct {
 
 // start starts three replicas and the load balancer. It waits for none of them.
 func (c *devCmd) start(l *listeners, dir string, t *terminal) (*demo, error) {
-	routes, err := replica.LoopbackRoutes(devReplicas)
+	routes, err := natsd.LoopbackRoutes(devReplicas)
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/knell-auth/knell/internal/replica"
+	"github.com/knell-auth/knell/internal/natsd"
 )
 
 // process is a running knell.
@@ -178,7 +178,7 @@ func TestServe(t *testing.T) {
 	expect(2, "--name foo (or KNELL_NAME): the store in", "", "user", "list", "--name", "foo")
 	expect(0, "alice", "", "user", "list")
 	expect(0, "created user bob", "can-we-fix-it\n", "user", "add", "bob")
-	routes, err := replica.LoopbackRoutes(3)
+	routes, err := natsd.LoopbackRoutes(3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +222,7 @@ func TestStopWhileStarting(t *testing.T) {
 	if err := os.WriteFile(dir+"/secret", []byte("a-secret-of-the-cluster"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	routes, err := replica.LoopbackRoutes(3)
+	routes, err := natsd.LoopbackRoutes(3)
 	if err != nil {
 		t.Fatal(err)
 	}

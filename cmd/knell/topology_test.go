@@ -11,7 +11,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"github.com/knell-auth/knell/internal/replica"
+	"github.com/knell-auth/knell/internal/natsd"
 )
 
 // TestServeExternal runs a replica on a NATS server elsewhere: warned about and attested, with the wrong password, with a
@@ -75,7 +75,7 @@ func TestServeJoined(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "secret"), []byte("a-secret-of-the-cluster"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	addrs, err := replica.LoopbackRoutes(6)
+	addrs, err := natsd.LoopbackRoutes(6)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ const testSecret = "a-secret-of-the-test"
 // routesFor returns the addresses of a cluster of n servers.
 func routesFor(t *testing.T, n int) []string {
 	t.Helper()
-	routes, err := LoopbackRoutes(n)
+	routes, err := natsd.LoopbackRoutes(n)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package replica
+package natsd
 
 import (
 	"fmt"
@@ -27,7 +27,7 @@ func LoopbackRoutes(n int) ([]string, error) {
 		routes = append(routes, a)
 	}
 	if len(routes) < n {
-		return nil, fmt.Errorf("no free port for the cluster: %w", err)
+		return nil, fmt.Errorf("natsd: no free port: %w", err)
 	}
 	return routes, nil
 }
