@@ -57,6 +57,12 @@ func (n *Node) applyOne(seq uint64, e *events.Event) error {
 	out := n.state.apply(seq, n.leaveOut(seq, e))
 	n.keeping.ring[seq%digestRing] = n.state.digest
 	logTime := n.state.logTime
+	if d, ok := e.Data.(*events.SessionRefreshed); ok && out.void == "" {
+		// Before anybody sees the new generation: without the mark, its predecessor would count as stolen.
+		now := n.clock.read()
+		late := !n.hot.lease.Load().Valid(now)
+		n.recent.note(d.Session, refreshMark{seq, now.Mono, logTime / 1e9, late}, n.cfg.Grace)
+	}
 	n.mu.Unlock()
 
 	n.hot.logTime.Store(logTime / 1e9)
@@ -91,12 +97,6 @@ func (n *Node) observe(seq uint64, e *events.Event, out outcome) error {
 	case *events.NodeLeft:
 		if out.void == "" {
 			n.observeLeft(d.Incarnation)
-		}
-	case *events.SessionRefreshed:
-		if out.void == "" {
-			now := n.clock.read()
-			late := !n.hot.lease.Load().Valid(now)
-			n.recent.note(d.Session, refreshMark{seq, now.Mono, n.hot.logTime.Load(), late}, n.cfg.Grace)
 		}
 	}
 	return nil

@@ -141,7 +141,8 @@ func (s *state) begin(ses *session) {
 // end revokes ses at seq. The revocation is written to the cache first and to the session's word second: a verification
 // that has just filled the token cache reads the word afterwards.
 func (s *state) end(ses *session, seq uint64) {
-	s.revoked.Insert(ses.id, seq, ses.lastExpires+margin)
+	// Counted from now at the least: a logout with an expired token, repeated, still finds its barrier.
+	s.revoked.Insert(ses.id, seq, max(ses.lastExpires, s.logTime/1e9)+margin)
 	s.forget(ses)
 	s.touch(seq)
 }

@@ -58,6 +58,9 @@ func CheckEndpoint(ref string) error {
 func CheckURL(s string) error {
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.User != nil {
+		if strings.Contains(s, "@") { // what stands before may be a password
+			s = "...@" + s[strings.LastIndexByte(s, '@')+1:]
+		}
 		return fmt.Errorf("%q: want http://host:port or https://host:port", s)
 	}
 	return nil

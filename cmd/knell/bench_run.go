@@ -43,7 +43,7 @@ func (c *benchCmd) Run(ctx context.Context, t *terminal) error {
 		}
 		return nil
 	}
-	ctx, release := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, release := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer release()
 	if !cluster.Sandboxed() { // there, one Ctrl-C comes twice
 		context.AfterFunc(ctx, release)

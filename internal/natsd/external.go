@@ -116,8 +116,8 @@ func CheckURL(text string, secure bool) error {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Scheme != "nats" && u.Scheme != "tls" || u.Hostname() == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "":
-		if err == nil && u.User != nil {
-			text = u.Redacted()
+		if strings.Contains(text, "@") { // what stands before may be a password, wherever a parser sees its end
+			text = "...@" + text[strings.LastIndexByte(text, '@')+1:]
 		}
 		return fmt.Errorf("%q: want nats://host:port or tls://host:port", text)
 	case u.User != nil:

@@ -17,7 +17,9 @@ import (
 type Join struct {
 	Name    string   // name of the cluster; required
 	Servers []string // host:port of the JoinListen of the cluster's servers; at least one
-	Secret  string   // the cluster's; it is proven, not sent
+	// Secret is the cluster's; it is proven, not sent. Without TLS the proof can be relayed, and a weak secret be guessed from what
+	// is seen on the way: as with Cluster.Secret, only mutual TLS keeps a hostile process on the same machine out.
+	Secret string
 
 	// CertFile, KeyFile and CAFile (PEM) turn mutual TLS on; required unless all Servers are on loopback. CAFile is that of
 	// the cluster, and the certificate may have any name.
