@@ -138,7 +138,7 @@ func (f *follower) run(ctx context.Context) error {
 // askWait returns how long the next reader waits for an answer. What is asked while nobody leads is never answered, not even by the
 // leader that is elected a moment later, so the first questions are given up soon; on a machine that is slow the later ones are
 // not.
-func (f *follower) askWait() time.Duration { return max(6*f.pause.next, shortestAsk) }
+func (f *follower) askWait() time.Duration { return max(3*f.pause.next, shortestAsk) }
 
 // drainLive takes m and what has arrived behind it.
 func (f *follower) drainLive(m *nats.Msg) {

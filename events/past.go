@@ -17,7 +17,6 @@ import (
 
 const (
 	pullWindow  = 5000             // messages that a reader has asked for and not got
-	stallAfter  = 2 * time.Second  // without a message that is known to be there, another consumer is made
 	consumerTTL = 10 * time.Second // after which a server forgets a consumer that nobody reads
 )
 
@@ -33,7 +32,7 @@ type job struct {
 	anchor []byte        // data of the message at after, if it is known
 	need   uint64        // read at least to here
 	upTo   uint64        // read exactly to here; 0: to the end of the log
-	wait   time.Duration // for the answer to a question; 0: askTimeout
+	wait   time.Duration // for the answer to a question; twice as long for a message; 0: askTimeout
 	verify bool          // compare the message at after even if nothing follows it
 }
 
@@ -153,12 +152,15 @@ type pull struct {
 	next     uint64
 	target   uint64
 	asked    uint64 // messages up to here have been asked for
+	// stall is how long a message that is known to be there may take, until another consumer is made. The server of this one may
+	// have died; or what was asked of it was lost with the link.
+	stall time.Duration
 }
 
 func (l *Log) newPull(ctx context.Context, wait time.Duration, first, target uint64) (*pull, error) {
 	p := &pull{
 		l: l, consumer: "knell-" + l.cfg.Node + "-" + nuid.Next(), inbox: l.nc.NewInbox(),
-		in: make(chan *nats.Msg, pullWindow+64), next: first, target: target, asked: first - 1,
+		in: make(chan *nats.Msg, pullWindow+64), next: first, target: target, asked: first - 1, stall: 2 * wait,
 	}
 	ask, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
@@ -191,7 +193,7 @@ func (p *pull) close() {
 
 // run reads to the target. If anchor is not nil, the first message must be that one, and is not sent.
 func (p *pull) run(ctx context.Context, anchor []byte, out chan<- []Message) error {
-	stall := time.NewTimer(stallAfter)
+	stall := time.NewTimer(p.stall)
 	defer stall.Stop()
 	for p.next <= p.target {
 		if err := p.ask(); err != nil {
@@ -200,7 +202,7 @@ func (p *pull) run(ctx context.Context, anchor []byte, out chan<- []Message) err
 		var batch []Message
 		select {
 		case m := <-p.in:
-			stall.Reset(stallAfter)
+			stall.Reset(p.stall)
 			var err error
 			if batch, err = p.drain(m); err != nil {
 				return err
@@ -224,7 +226,7 @@ func (p *pull) run(ctx context.Context, anchor []byte, out chan<- []Message) err
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		stall.Reset(stallAfter) // however long the receiver took
+		stall.Reset(p.stall) // however long the receiver took
 	}
 	return nil
 }

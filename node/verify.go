@@ -12,8 +12,9 @@ import (
 )
 
 // catchUp bounds how long a verification waits for the sequence at which its token was issued: another replica issued it a
-// moment ago and this one is about to apply it.
-const catchUp = 2 * time.Second
+// moment ago and this one is about to apply it. When it has just missed that message and a leader died with the one that was to
+// send it, it learns of it after the election only, so that is what the bound allows for.
+const catchUp = 5 * time.Second
 
 // Verify returns for whom an access token speaks. It takes three steps in this order (design section 4): read the end of
 // the lease; look into the state; read the clocks and compare them with that same end. Looking first would be wrong: the
