@@ -182,6 +182,12 @@ func (c *codec) int64(name string, v *int64) {
 	*v = -int64(c.readUint(name, raw[1:], 1<<63))
 }
 
+func (c *codec) optInt64(name string, v *int64) {
+	if c.reading && c.in.find(name) != nil || !c.reading && *v != 0 {
+		c.int64(name, v)
+	}
+}
+
 // readUint reads an integer that is written with digits only.
 func (c *codec) readUint(name string, raw []byte, limit uint64) uint64 {
 	var n uint64
@@ -281,6 +287,13 @@ func (c *codec) list(name string, v *[]string) {
 		}
 		*v = append(*v, c.readText(name, raw))
 	})
+}
+
+// optList is list, with an empty one left out.
+func (c *codec) optList(name string, v *[]string) {
+	if c.reading && c.in.find(name) != nil || !c.reading && len(*v) > 0 {
+		c.list(name, v)
+	}
 }
 
 // pings writes or reads the list of a beat.

@@ -15,6 +15,9 @@ func (p *SessionStarted) fields(c *codec) {
 	c.int64("idle_expires", &p.IdleExpires)
 	c.int64("expires", &p.Expires)
 	c.uint64("user_seq", &p.UserSeq)
+	c.optID("code", &p.Code)
+	c.optInt64("auth_time", &p.AuthTime)
+	c.optBool("remember", &p.Remember)
 }
 
 func (p *SessionRefreshed) fields(c *codec) {
@@ -48,6 +51,7 @@ func (p *UserRevoked) fields(c *codec) {
 	c.id("user", &p.User)
 	c.optText("cause", &p.Cause)
 	c.optUint64("user_seq", &p.UserSeq)
+	c.optID("except", &p.Except)
 }
 
 func (p *ClientRevoked) fields(c *codec) {
@@ -101,12 +105,15 @@ func (p *SecretUser) fields(c *codec) {
 	c.list("roles", &p.Roles)
 	c.list("scope", &p.Scope)
 	c.optBool("disabled", &p.Disabled)
+	c.optText("email", &p.Email)
+	c.optText("full_name", &p.FullName)
 }
 
 func (p *SecretPassword) fields(c *codec) {
 	c.id("user", &p.User)
 	c.text("hash", &p.Hash)
 	c.uint64("user_seq", &p.UserSeq)
+	c.optID("except", &p.Except)
 }
 
 func (p *SecretRehash) fields(c *codec) {
@@ -120,6 +127,7 @@ func (p *SecretClient) fields(c *codec) {
 	c.optText("name", &p.Name)
 	c.optText("hash", &p.Hash)
 	c.list("scope", &p.Scope)
+	c.optList("redirects", &p.Redirects)
 }
 
 func (p *NodeJoined) fields(c *codec) {

@@ -66,6 +66,42 @@ func newPayload(t Type) Payload {
 	case TypeNodeKey:
 		return new(NodeKey)
 	}
+	return newAccessPayload(t)
+}
+
+func newAccessPayload(t Type) Payload {
+	switch t {
+	case TypeCodeIssued:
+		return new(CodeIssued)
+	case TypeAPIKeyRevoked:
+		return new(APIKeyRevoked)
+	case TypeUserChanged:
+		return new(UserChanged)
+	case TypeClientChanged:
+		return new(ClientChanged)
+	case TypeClientEnabled:
+		return new(ClientEnabled)
+	case TypeClientSecretRotated:
+		return new(ClientSecretRotated)
+	case TypeAPIKeyCreated:
+		return new(APIKeyCreated)
+	case TypeAPIKeyRotated:
+		return new(APIKeyRotated)
+	case TypeAPIKeyUsed:
+		return new(APIKeyUsed)
+	case TypeAttemptStarted:
+		return new(AttemptStarted)
+	case TypeLockedOut:
+		return new(LockedOut)
+	case TypeSecretProfile:
+		return new(SecretProfile)
+	case TypeSecretClientSecret:
+		return new(SecretClientSecret)
+	case TypeSecretAPIKey:
+		return new(SecretAPIKey)
+	case TypeSecretAPIKeyRotated:
+		return new(SecretAPIKeyRotated)
+	}
 	return nil
 }
 
@@ -83,16 +119,17 @@ func Types() []TypeInfo {
 		return append(make([]byte, 0, sha), (of + "................................")[:sha]...)
 	}
 	user, scope, roles := id("user"), []string{"profile", "orders:read"}, []string{"member"}
+	redirects := []string{"https://shop.example.com/callback"}
 	examples := []Payload{
 		&LogStarted{HashKey: key("hash key")},
 		&SessionStarted{Session: id(session), User: user, Client: client, Scope: scope, IssuedAt: login, AccessExpires: login + 300,
-			IdleExpires: login + 86400, Expires: login + 30*86400, UserSeq: 17},
+			IdleExpires: login + 86400, Expires: login + 30*86400, UserSeq: 17, Code: id("code"), AuthTime: login - 5, Remember: true},
 		&SessionRefreshed{Session: id(session), Generation: 2, IssuedAt: login + 240, AccessExpires: login + 540,
 			IdleExpires: login + 86640, SessionSeq: 42, UserSeq: 17},
 		&RefreshReplayed{Session: id(session), Generation: 2, SessionSeq: 43},
 		&ClientToken{Session: id("token"), Client: client, Scope: scope, IssuedAt: login, AccessExpires: login + 300, ClientSeq: 9},
 		&SessionRevoked{Session: id(session)},
-		&UserRevoked{User: user, Cause: "disabled", UserSeq: 17},
+		&UserRevoked{User: user, Cause: "disabled", UserSeq: 17, Except: id(session)},
 		&ClientRevoked{Client: client, Cause: "deleted", ClientSeq: 9},
 		&SigningKeyRevoked{Key: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"},
 		&AllRevoked{},
@@ -102,15 +139,31 @@ func Types() []TypeInfo {
 		&PasswordChanged{User: user, Secret: 20},
 		&ClientCreated{Client: client, Secret: 8},
 		&LoginFailed{User: user, NameHash: id("name"), Cause: "password"},
-		&SecretUser{User: user, Name: "alice", Hash: hash, Roles: roles, Scope: scope, Disabled: true},
-		&SecretPassword{User: user, Hash: hash, UserSeq: 17},
+		&SecretUser{User: user, Name: "alice", Hash: hash, Roles: roles, Scope: scope, Disabled: true,
+			Email: "alice@example.com", FullName: "Alice Example"},
+		&SecretPassword{User: user, Hash: hash, UserSeq: 17, Except: id(session)},
 		&SecretRehash{User: user, Hash: hash, UserSeq: 17},
-		&SecretClient{Client: client, Name: "Orders", Hash: hash, Scope: scope},
+		&SecretClient{Client: client, Name: "Orders", Hash: hash, Scope: scope, Redirects: redirects},
 		&NodeJoined{Incarnation: id("life 2"), Replaces: id("life 1"), Version: "1.0.0", Level: Level, Issuer: "https://id.example.com", Audience: "api"},
 		&NodeBeat{Pings: []Ping{{Node: "n1", Incarnation: id("life 2"), Counter: 7, Applied: 42, Digest: id("digest"), Level: Level, LeaseMillis: 3000}}},
 		&NodeLeft{Incarnation: id("life 2")},
 		&NodeKey{Key: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k", Alg: "EdDSA", Public: key("public"),
 			RefreshPublic: key("refresh"), Incarnation: id("life 2")},
+		&CodeIssued{Code: id("code"), User: user, Client: client, Scope: scope, IssuedAt: login, Expires: login + 60, UserSeq: 17, ClientSeq: 9},
+		&APIKeyRevoked{Key: id("api key")},
+		&UserChanged{User: user, Secret: 21},
+		&ClientChanged{Client: client, Name: "Orders", Scope: scope, Redirects: redirects, ClientSeq: 9},
+		&ClientEnabled{Client: client, ClientSeq: 10},
+		&ClientSecretRotated{Client: client, Secret: 22},
+		&APIKeyCreated{Key: id("api key"), User: user, Scope: scope, Expires: login + 90*86400, Secret: 23},
+		&APIKeyRotated{Key: id("api key"), User: user, Secret: 24},
+		&APIKeyUsed{Key: id("api key"), User: user, UsedAt: login},
+		&AttemptStarted{User: user, NameHash: id("name")},
+		&LockedOut{User: user, NameHash: id("name"), Until: login + 60},
+		&SecretProfile{User: user, Name: "alice", Email: "alice@example.com", FullName: "Alice Example", UserSeq: 17},
+		&SecretClientSecret{Client: client, Hash: hash, OldExpires: login + 86400, ClientSeq: 9},
+		&SecretAPIKey{Key: id("api key"), User: user, Name: "nightly export", Scope: scope, Expires: login + 90*86400, Digest: key("digest"), UserSeq: 17},
+		&SecretAPIKeyRotated{Key: id("api key"), User: user, Digest: key("digest 2"), OldExpires: login + 86400, KeySeq: 23},
 	}
 	infos := make([]TypeInfo, len(examples))
 	for i, p := range examples {

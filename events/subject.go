@@ -89,10 +89,7 @@ func appendOwner(b []byte, p Payload) []byte {
 	case *ClientCreated:
 		return append(b, p.Client...)
 	case *LoginFailed:
-		if p.User.IsZero() {
-			return p.NameHash.AppendText(b)
-		}
-		return p.User.AppendText(b)
+		return appendAttempted(b, p.User, p.NameHash)
 	case *SecretUser:
 		return p.User.AppendText(b)
 	case *SecretPassword:
@@ -102,5 +99,47 @@ func appendOwner(b []byte, p Payload) []byte {
 	case *SecretClient:
 		return append(b, p.Client...)
 	}
+	return appendAccessOwner(b, p)
+}
+
+func appendAccessOwner(b []byte, p Payload) []byte {
+	switch p := p.(type) {
+	case *CodeIssued:
+		return p.User.AppendText(b)
+	case *UserChanged:
+		return p.User.AppendText(b)
+	case *ClientChanged:
+		return append(b, p.Client...)
+	case *ClientEnabled:
+		return append(b, p.Client...)
+	case *ClientSecretRotated:
+		return append(b, p.Client...)
+	case *APIKeyCreated:
+		return p.User.AppendText(b)
+	case *APIKeyRotated:
+		return p.User.AppendText(b)
+	case *APIKeyUsed:
+		return p.User.AppendText(b)
+	case *AttemptStarted:
+		return appendAttempted(b, p.User, p.NameHash)
+	case *LockedOut:
+		return appendAttempted(b, p.User, p.NameHash)
+	case *SecretProfile:
+		return p.User.AppendText(b)
+	case *SecretClientSecret:
+		return append(b, p.Client...)
+	case *SecretAPIKey:
+		return p.User.AppendText(b)
+	case *SecretAPIKeyRotated:
+		return p.User.AppendText(b)
+	}
 	panic("events: " + string(p.Type()) + " has no owner")
+}
+
+// appendAttempted appends whose account was tried: a user, or else a name that nobody has.
+func appendAttempted(b []byte, user, nameHash ID) []byte {
+	if user.IsZero() {
+		return nameHash.AppendText(b)
+	}
+	return user.AppendText(b)
 }

@@ -30,6 +30,7 @@ func TestSubjects(t *testing.T) {
 		events.TypeClientToken:       "knell.event.session." + bucket("svc"),
 		events.TypeClientCreated:     "knell.event.account." + bucket("svc"),
 		events.TypeSecretClient:      "knell.secret." + bucket("svc"),
+		events.TypeAPIKeyRevoked:     "knell.event.revoked.api_key",
 	}
 	form := regexp.MustCompile(`^knell\.(event\.(session|account|attempt)|secret)\.[0-9a-f]{3}$`)
 	for _, info := range events.Types() {

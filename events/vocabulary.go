@@ -42,7 +42,7 @@ const (
 const Level = 1
 
 // A Payload is the data of one event type. The set is closed: fields is not exported, and the only implementations are
-// the structs of this file.
+// the structs of this package.
 type Payload interface {
 	// Type returns the event type that carries this payload.
 	Type() Type
@@ -67,6 +67,10 @@ type SessionStarted struct {
 	IdleExpires   int64  // the first refresh token ends here
 	Expires       int64  // no refresh reaches beyond this
 	UserSeq       uint64 // newest sequence of the user record that the login was validated against
+
+	Code     ID    // the authorization code that was redeemed; zero for a login without one
+	AuthTime int64 // when the user proved who it is; 0: at IssuedAt
+	Remember bool  // the longer of the two lifetimes applies, also at each refresh
 }
 
 // SessionRefreshed is one rotation of a session's refresh token.
@@ -106,6 +110,7 @@ type UserRevoked struct {
 	User    ID
 	Cause   string
 	UserSeq uint64 // 0: valid whatever happened to the user meanwhile
+	Except  ID     // a session that goes on; zero: none
 }
 
 // ClientRevoked ends all sessions and tokens of an OAuth client that started before it. Cause as in UserRevoked.
@@ -171,6 +176,9 @@ type SecretUser struct {
 	Scope []string // what the user may be granted
 
 	Disabled bool // created so: nobody can log in until account.user_enabled
+
+	Email    string
+	FullName string
 }
 
 // SecretPassword sets a password and ends the user's older sessions at its own sequence.
@@ -178,6 +186,7 @@ type SecretPassword struct {
 	User    ID
 	Hash    string
 	UserSeq uint64
+	Except  ID // the session in which the user changed it, which goes on; zero: none
 }
 
 // SecretRehash stores the same password under a newer hash; no session ends.
@@ -189,10 +198,11 @@ type SecretRehash struct {
 
 // SecretClient creates an OAuth client.
 type SecretClient struct {
-	Client string
-	Name   string
-	Hash   string // PHC string; "" for a public client
-	Scope  []string
+	Client    string
+	Name      string
+	Hash      string // PHC string; "" for a public client
+	Scope     []string
+	Redirects []string // exact redirect URIs
 }
 
 // NodeJoined says that a new life of a replica begins. Replaces names the life before it of the same data directory: it
