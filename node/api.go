@@ -49,6 +49,8 @@ type NewUser struct {
 	Name     string
 	Password string
 	Hash     string // PHC string of argon2id, or bcrypt: an imported hash
+	Email    string // may be ""
+	FullName string // may be ""
 	Roles    []string
 	Scope    []string
 	Disabled bool
@@ -58,19 +60,13 @@ type NewUser struct {
 type User struct {
 	ID       events.ID
 	Name     string
+	Email    string
+	FullName string
 	Roles    []string
 	Scope    []string
 	Disabled bool
 	Created  time.Time
 	Sessions int // live ones
-}
-
-// NewClient describes an OAuth client to be created. An empty Secret makes a public client.
-type NewClient struct {
-	ID     string
-	Name   string
-	Secret string
-	Scope  []string
 }
 
 // Status describes a replica for operators.

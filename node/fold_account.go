@@ -14,7 +14,7 @@ func (s *state) foldSecretUser(seq uint64, e *events.Event, d *events.SecretUser
 	}
 	u := &user{
 		id: d.User, name: d.Name, hash: d.Hash, roles: slices.Clone(d.Roles), scope: slices.Clone(d.Scope),
-		seq: seq, credSeq: seq, created: e.Time.Unix(), disabled: d.Disabled,
+		email: d.Email, fullName: d.FullName, seq: seq, credSeq: seq, created: e.Time.Unix(), disabled: d.Disabled,
 	}
 	s.users[u.id], s.names[u.name] = u, u
 	s.owe(seq, e, &events.UserCreated{User: u.id, Roles: u.roles, Secret: seq})
@@ -51,18 +51,6 @@ func (s *state) foldSecretRehash(seq uint64, d *events.SecretRehash) voidReason 
 	return ""
 }
 
-func (s *state) foldSecretClient(seq uint64, e *events.Event, d *events.SecretClient) voidReason {
-	if s.clients[d.Client] != nil {
-		return voidExists
-	}
-	s.clients[d.Client] = &client{
-		id: d.Client, name: d.Name, hash: d.Hash, scope: slices.Clone(d.Scope), seq: seq,
-	}
-	s.owe(seq, e, &events.ClientCreated{Client: d.Client, Secret: seq})
-	s.touch(seq)
-	return ""
-}
-
 func (s *state) foldUserRevoked(seq uint64, d *events.UserRevoked) voidReason {
 	u := s.users[d.User]
 	switch {
@@ -91,31 +79,8 @@ func (s *state) endUser(u *user, seq uint64) {
 	for u.head != nil {
 		s.end(u.head, seq)
 	}
+	u.codes = seq
 	s.touch(seq, u.cutoff)
-}
-
-func (s *state) foldClientRevoked(seq uint64, d *events.ClientRevoked) voidReason {
-	c := s.clients[d.Client]
-	switch {
-	case c == nil:
-		return voidGone
-	case d.ClientSeq != 0 && c.seq != d.ClientSeq:
-		return voidChanged
-	case d.Cause == "disabled" && c.disabled:
-		return voidNoop
-	}
-	if d.Cause != "" {
-		c.disabled = true
-	}
-	c.seq, c.cutoff = seq, seq
-	for _, ses := range s.sorted(func(ses *session) bool { return ses.client == c }) {
-		s.end(ses, seq)
-	}
-	if d.Cause == "deleted" {
-		delete(s.clients, c.id)
-	}
-	s.touch(seq)
-	return ""
 }
 
 func (s *state) foldUserEnabled(seq uint64, d *events.UserEnabled) voidReason {

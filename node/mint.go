@@ -57,8 +57,11 @@ func (n *Node) claims(ses *session, g generation) (*token.Claims, token.Refresh)
 	c.Subject, c.Roles = u.id.String(), u.roles
 	// Roles and scope are read now: the token rests on what changed them last, and is not stale.
 	c.Issued = max(c.Issued, u.stale)
+	if ses.client != nil {
+		c.Issued = max(c.Issued, ses.client.stale)
+	}
 	c.Scopes = slices.DeleteFunc(c.Scopes, func(s string) bool {
-		return !slices.Contains(u.scope, s) || g.only != nil && !slices.Contains(g.only, s)
+		return !slices.Contains(u.scope, s) && !isOpenID(s) || !ses.client.allows(s) || g.only != nil && !slices.Contains(g.only, s)
 	})
 	c.Scope = strings.Join(c.Scopes, " ")
 	return c, token.Refresh{Session: ses.id, Epoch: n.state.epoch, Generation: g.number, Seq: g.seq}

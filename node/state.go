@@ -31,9 +31,9 @@ type state struct {
 	digest  events.ID // rolling digest over every message and what it did
 	logTime int64     // Unix nanoseconds: the greatest time of any beat
 
-	users    map[events.ID]*user
-	names    map[string]*user
-	clients  map[string]*client
+	users map[events.ID]*user
+	names map[string]*user
+	oauth
 	sessions map[events.ID]*session
 	keys     map[string]*signingKey
 	refresh  map[token.RefreshKeyID]*signingKey
@@ -54,28 +54,20 @@ type state struct {
 type user struct {
 	id       events.ID
 	name     string
+	email    string
+	fullName string
 	hash     string
 	roles    []string
 	scope    []string
 	seq      uint64
 	credSeq  uint64 // newest sequence at which the hash changed
 	cutoff   uint64 // sessions that started before it have ended
+	codes    uint64 // codes that were issued before it have ended
 	stale    uint64 // access tokens issued before it are out of date
 	created  int64  // Unix seconds of log time
 	disabled bool
 	head     *session // its live sessions, newest first
 	count    int
-}
-
-// client is an OAuth client.
-type client struct {
-	id       string
-	name     string
-	hash     string // "" for a public client
-	scope    []string
-	seq      uint64
-	cutoff   uint64
-	disabled bool
 }
 
 // session is a live login. Times are Unix seconds.
@@ -136,7 +128,7 @@ func newState() *state {
 	return &state{
 		users:    map[events.ID]*user{},
 		names:    map[string]*user{},
-		clients:  map[string]*client{},
+		oauth:    oauth{clients: map[string]*client{}, codes: map[events.ID]*code{}},
 		sessions: map[events.ID]*session{},
 		keys:     map[string]*signingKey{},
 		refresh:  map[token.RefreshKeyID]*signingKey{},
@@ -183,6 +175,8 @@ func (s *state) fold(seq uint64, e *events.Event) voidReason {
 		return s.foldSessionStarted(seq, d)
 	case *events.SessionRefreshed:
 		return s.foldSessionRefreshed(seq, d)
+	case *events.CodeIssued:
+		return s.foldCodeIssued(seq, d)
 	case *events.RefreshReplayed:
 		return s.foldRefreshReplayed(d)
 	case *events.ClientToken:
@@ -191,8 +185,6 @@ func (s *state) fold(seq uint64, e *events.Event) voidReason {
 		return s.foldSessionRevoked(seq, d)
 	case *events.UserRevoked:
 		return s.foldUserRevoked(seq, d)
-	case *events.ClientRevoked:
-		return s.foldClientRevoked(seq, d)
 	case *events.SigningKeyRevoked:
 		return s.foldSigningKeyRevoked(seq, d)
 	case *events.AllRevoked:
@@ -203,8 +195,6 @@ func (s *state) fold(seq uint64, e *events.Event) voidReason {
 		return s.foldSecretPassword(seq, e, d)
 	case *events.SecretRehash:
 		return s.foldSecretRehash(seq, d)
-	case *events.SecretClient:
-		return s.foldSecretClient(seq, e, d)
 	case *events.UserEnabled:
 		return s.foldUserEnabled(seq, d)
 	case *events.UserRolesChanged:
@@ -213,15 +203,12 @@ func (s *state) fold(seq uint64, e *events.Event) voidReason {
 		return s.foldRecord(d.Secret)
 	case *events.PasswordChanged:
 		return s.foldRecord(d.Secret)
-	case *events.ClientCreated:
-		return s.foldRecord(d.Secret)
 	case *events.NodeKey:
 		return s.foldNodeKey(seq, d)
 	case *events.LogStarted:
 		return s.foldLogStarted(e, d)
 	default:
-		// node.joined, node.left, attempts and optional events of a later version change no state.
-		return ""
+		return s.foldClient(seq, e)
 	}
 }
 
@@ -263,6 +250,7 @@ func (s *state) foldBeat(e *events.Event) voidReason {
 	if t := e.Time.UnixNano(); t > s.logTime {
 		s.logTime = t
 		s.sweep()
+		s.sweepCodes()
 	}
 	return ""
 }
