@@ -30,7 +30,7 @@ type Sessions interface {
 	ClientToken(ctx context.Context, client string, scope []string, o node.Origin) (node.Tokens, error)
 }
 
-// Accounts administers users and clients.
+// Accounts administers users.
 type Accounts interface {
 	Users() []node.User
 	UserByName(name string) (node.User, bool)
@@ -41,7 +41,6 @@ type Accounts interface {
 	SetPassword(ctx context.Context, id events.ID, password string, o node.Origin) error
 	SetRoles(ctx context.Context, id events.ID, roles, scope []string, o node.Origin) error
 	RevokeUser(context.Context, events.ID, node.Origin) error
-	CreateClient(context.Context, node.NewClient, node.Origin) error
 }
 
 // Node is what the handlers need of a replica; *node.Node is one.
@@ -49,6 +48,8 @@ type Node interface {
 	Verifier
 	Sessions
 	Accounts
+	Clients
+	Authorization
 	Ready() bool
 	Status() node.Status
 }
@@ -124,10 +125,14 @@ func New(n Node, cfg Config) http.Handler {
 		get(r, "/status", a.publicStatus)
 		r.Post("/token", a.token)
 		r.Post("/logout", a.logout)
+		get(r, "/authorize", a.authorize)
+		r.Post("/authorize", a.authorize)
 
 		r.Group(func(r chi.Router) {
 			r.Use(Authenticate(n))
 			get(r.With(RequireScope("profile")), "/profile", a.profile)
+			get(r.With(RequireScope("openid")), "/userinfo", a.userInfo)
+			r.With(RequireScope("openid")).Post("/userinfo", a.userInfo)
 			r.Group(func(r chi.Router) {
 				r.Use(RequireScope("admin"))
 				get(r, "/admin", a.fullStatus)
@@ -179,7 +184,7 @@ func (a *api) accountRoutes(r chi.Router) {
 	r.Post("/users/{id}/password", a.setPassword)
 	r.Post("/users/{id}/roles", a.setRoles)
 	r.Post("/users/{id}/logout", a.logoutUser)
-	r.Post("/clients", a.createClient)
+	a.clientRoutes(r)
 }
 
 // get serves GET and HEAD; net/http leaves the body of an answer to HEAD away.

@@ -46,6 +46,8 @@ func (a *api) grant(w http.ResponseWriter, r *http.Request) (node.Tokens, error)
 	case "password":
 	case "refresh_token":
 		grant, required = a.refresh, []string{"refresh_token"}
+	case "authorization_code":
+		grant, required = a.redeemCode, []string{"code", "code_verifier"}
 	case "client_credentials":
 		grant, required = a.clientGrant, nil
 	case "":
