@@ -33,6 +33,7 @@ func replicas(t *testing.T, cfg Config, f func(t *testing.T, c *cluster)) {
 		for _, name := range []string{"a", "b", "c"} {
 			c.log[name] = log.Node(name)
 			n = startNode(t, name, c.log[name], slog.New(slog.DiscardHandler))
+			cfg.PasswordGrant = true
 			c.api[name] = New(n, cfg)
 		}
 		var err error
