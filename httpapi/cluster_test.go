@@ -20,7 +20,8 @@ type cluster struct {
 	t    *testing.T
 	log  map[string]*eventstest.Node // each replica's own way to the log
 	api  map[string]http.Handler
-	user node.User // alice
+	user node.User  // alice
+	node *node.Node // one of the replicas
 }
 
 // replicas runs f in a bubble.
@@ -43,6 +44,7 @@ func replicas(t *testing.T, cfg Config, f func(t *testing.T, c *cluster)) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		c.node = n
 		f(t, c)
 	})
 }

@@ -35,4 +35,3 @@ func (a *api) revocation(w http.ResponseWriter, r *http.Request) (token, client 
 	}
 	return token, c.id, err
 }
-

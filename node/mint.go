@@ -55,7 +55,7 @@ func (n *Node) claims(ses *session, g generation) (*token.Claims, token.Refresh)
 		c.ClientID, c.Subject = ses.client.id, ses.client.id
 	}
 	if ses.user == nil {
-		c.Scope = ses.scope.Value()
+		c.Scope, c.AuthTime = ses.scope.Value(), 0 // no user proved anything
 		return c, token.Refresh{}
 	}
 	u := ses.user
