@@ -13,8 +13,6 @@ import (
 
 // Authorization gives authorization codes to clients and sessions for codes.
 type Authorization interface {
-	// Issuer returns the "iss" of tokens and of authorization responses.
-	Issuer() string
 	ClientForCode(id string) (node.Client, error)
 	SealRequest(node.CodeRequest) string
 	OpenRequest(sealed string) (node.CodeRequest, error)

@@ -20,8 +20,8 @@ type cluster struct {
 	t    *testing.T
 	log  map[string]*eventstest.Node // each replica's own way to the log
 	api  map[string]http.Handler
-	user node.User // alice
-	node *node.Node
+	user node.User  // alice
+	node *node.Node // one of the replicas
 }
 
 // replicas runs f in a bubble.
@@ -34,6 +34,7 @@ func replicas(t *testing.T, cfg Config, f func(t *testing.T, c *cluster)) {
 		for _, name := range []string{"a", "b", "c"} {
 			c.log[name] = log.Node(name)
 			n = startNode(t, name, c.log[name], slog.New(slog.DiscardHandler))
+			cfg.PasswordGrant = true
 			c.api[name] = New(n, cfg)
 		}
 		c.node = n

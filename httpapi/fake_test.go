@@ -86,7 +86,6 @@ func (s *scripted) RotateClientSecret(context.Context, string, string, time.Dura
 func (s *scripted) DisableClient(context.Context, string, node.Origin) error { return s.err }
 func (s *scripted) EnableClient(context.Context, string, node.Origin) error  { return s.err }
 func (s *scripted) DeleteClient(context.Context, string, node.Origin) error  { return s.err }
-func (s *scripted) Issuer() string                                           { return "https://knell.test" }
 func (s *scripted) ClientForCode(string) (node.Client, error)                { return node.Client{}, s.err }
 func (s *scripted) SealRequest(node.CodeRequest) string                      { return "" }
 func (s *scripted) OpenRequest(string) (node.CodeRequest, error)             { return node.CodeRequest{}, s.err }

@@ -107,7 +107,7 @@ func (i Identity) Valid() bool { return i.c != nil }
 func (i Identity) Subject() string { return i.c.Subject }
 
 // Client returns the OAuth client id, "" for a first-party login.
-func (i Identity) Client() string { return i.c.ClientID }
+func (i Identity) Client() string { return clientOf(i.c) }
 
 // Session returns the id of the session.
 func (i Identity) Session() events.ID { return events.ID(i.c.Session) }

@@ -63,6 +63,9 @@ func (n *Node) applyOne(seq uint64, e *events.Event) error {
 		late := !n.hot.lease.Load().Valid(now)
 		n.recent.note(d.Session, refreshMark{seq, now.Mono, logTime / 1e9, late}, n.cfg.Grace)
 	}
+	if d, ok := e.Data.(*events.SigningKeyRevoked); ok && out.void == "" {
+		n.dropKeys(d.Key)
+	}
 	n.mu.Unlock()
 
 	n.hot.logTime.Store(logTime / 1e9)

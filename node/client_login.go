@@ -89,7 +89,7 @@ func (n *Node) ClientToken(ctx context.Context, id string, asked []string, o Ori
 			seq, allowed = c.seq, slices.DeleteFunc(slices.Clone(c.scope), isOpenID) // which is about a user
 		}
 		n.mu.RUnlock()
-		if !lease.Valid(n.clock.read()) || !n.signing.ready.Load() {
+		if !lease.Valid(n.clock.read()) || !n.signing.ready() {
 			return Tokens{}, ErrNotCurrent
 		}
 		if seq == 0 {

@@ -41,7 +41,7 @@ func (n *Node) RedeemCode(ctx context.Context, r CodeRedemption) (Tokens, error)
 	}
 	lease := n.hot.lease.Load()
 	k, ok := n.openCode(r.Code)
-	if !lease.Valid(n.clock.read()) || !n.signing.ready.Load() {
+	if !lease.Valid(n.clock.read()) || !n.signing.ready() {
 		return Tokens{}, ErrNotCurrent
 	}
 	if !ok {

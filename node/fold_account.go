@@ -1,11 +1,9 @@
 package node
 
 import (
-	"crypto/ed25519"
 	"slices"
 
 	"github.com/knell-auth/knell/events"
-	"github.com/knell-auth/knell/internal/token"
 )
 
 func (s *state) foldSecretUser(seq uint64, e *events.Event, d *events.SecretUser) voidReason {
@@ -112,43 +110,6 @@ func (s *state) foldUserRolesChanged(seq uint64, d *events.UserRolesChanged) voi
 	u.roles, u.scope = slices.Clone(d.Roles), slices.Clone(d.Scope)
 	u.seq, u.stale = seq, seq
 	for ses := u.head; ses != nil; ses = ses.next {
-		s.renewWord(ses)
-	}
-	s.touch(seq)
-	return ""
-}
-
-func (s *state) foldNodeKey(seq uint64, d *events.NodeKey) voidReason {
-	if s.keys[d.Key] != nil {
-		return voidExists
-	}
-	if len(d.Public) != ed25519.PublicKeySize || len(d.RefreshPublic) != ed25519.PublicKeySize {
-		return voidChanged
-	}
-	k := &signingKey{
-		id: d.Key, verify: token.NewKey(slices.Clone(d.Public)), refreshPublic: slices.Clone(d.RefreshPublic), seq: seq,
-	}
-	if d.Alg != "EdDSA" || k.verify.ID() != d.Key {
-		return voidChanged
-	}
-	s.keys[d.Key] = k
-	s.refresh[token.NewRefreshKeyID(k.refreshPublic)] = k
-	s.touch(seq)
-	return ""
-}
-
-// foldSigningKeyRevoked makes every token of the key invalid. Sessions live on: a refresh token of another key still works.
-// Cached tokens are looked at again, because their words are renewed.
-func (s *state) foldSigningKeyRevoked(seq uint64, d *events.SigningKeyRevoked) voidReason {
-	k := s.keys[d.Key]
-	switch {
-	case k == nil:
-		return voidGone
-	case k.revoked:
-		return voidNoop
-	}
-	k.revoked = true
-	for _, ses := range s.sorted(func(*session) bool { return true }) {
 		s.renewWord(ses)
 	}
 	s.touch(seq)

@@ -49,7 +49,7 @@ func (n *Node) prove(ctx context.Context, req LoginRequest) (account, error) {
 	if err != nil {
 		return account{}, err
 	}
-	if !lease.Valid(n.clock.read()) || !n.signing.ready.Load() {
+	if !lease.Valid(n.clock.read()) || !n.signing.ready() {
 		return account{}, ErrNotCurrent
 	}
 	if !ok {
@@ -111,7 +111,7 @@ func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (Tokens, error) 
 	}
 	lease := n.hot.lease.Load()
 	r, err := n.authenticRefresh(ctx, req.Token)
-	if !lease.Valid(n.clock.read()) || !n.signing.ready.Load() {
+	if !lease.Valid(n.clock.read()) || !n.signing.ready() {
 		return Tokens{}, ErrNotCurrent
 	}
 	if err != nil {
@@ -156,11 +156,11 @@ func (n *Node) authenticRefresh(ctx context.Context, s string) (token.Refresh, e
 		return r, fmt.Errorf("%w: %w", ErrInvalidGrant, err)
 	}
 	n.mu.RLock()
-	epoch := n.state.epoch
 	k := n.state.refresh[r.KeyID]
+	bad := k == nil || k.revoked || events.ID(r.Epoch) != n.state.epoch
 	n.mu.RUnlock()
-	if k == nil || events.ID(r.Epoch) != epoch {
-		return r, fmt.Errorf("%w: unknown key or epoch", ErrInvalidGrant)
+	if bad {
+		return r, fmt.Errorf("%w: unknown or revoked key, or another epoch", ErrInvalidGrant)
 	}
 	if err := r.Verify(k.refreshPublic); err != nil {
 		return r, fmt.Errorf("%w: %w", ErrInvalidGrant, err)

@@ -37,7 +37,8 @@ type state struct {
 	sessions map[events.ID]*session
 	keys     map[string]*signingKey
 	refresh  map[token.RefreshKeyID]*signingKey
-	records  map[uint64]record // secret events whose public record is not in the log yet
+	signers  map[string]*signingKey // the newest key of each replica, by its name
+	records  map[uint64]record      // secret events whose public record is not in the log yet
 
 	words    *revoke.Words
 	revoked  *revoke.Set
@@ -89,12 +90,14 @@ type session struct {
 	prev, next    *session
 }
 
-// signingKey is what one replica signs with.
+// signingKey is what one replica signs with: a key of access tokens, and one of refresh tokens.
 type signingKey struct {
 	id            string
+	node          string // name of the replica
 	verify        *token.Key
 	refreshPublic ed25519.PublicKey
 	seq           uint64
+	used          int64 // Unix seconds of log time: newest beat of the replica while this was its newest key
 	revoked       bool
 }
 
@@ -132,6 +135,7 @@ func newState() *state {
 		sessions: map[events.ID]*session{},
 		keys:     map[string]*signingKey{},
 		refresh:  map[token.RefreshKeyID]*signingKey{},
+		signers:  map[string]*signingKey{},
 		records:  map[uint64]record{},
 		words:    &revoke.Words{},
 		revoked:  revoke.NewSet(),
@@ -170,7 +174,7 @@ func (s *state) admit(e *events.Event) voidReason {
 func (s *state) fold(seq uint64, e *events.Event) voidReason {
 	switch d := e.Data.(type) {
 	case *events.NodeBeat:
-		return s.foldBeat(e)
+		return s.foldBeat(e, d)
 	case *events.SessionStarted:
 		return s.foldSessionStarted(seq, d)
 	case *events.SessionRefreshed:
@@ -204,7 +208,7 @@ func (s *state) fold(seq uint64, e *events.Event) voidReason {
 	case *events.PasswordChanged:
 		return s.foldRecord(d.Secret)
 	case *events.NodeKey:
-		return s.foldNodeKey(seq, d)
+		return s.foldNodeKey(seq, e, d)
 	case *events.LogStarted:
 		return s.foldLogStarted(e, d)
 	default:
@@ -246,11 +250,16 @@ func (s *state) foldLogStarted(e *events.Event, d *events.LogStarted) voidReason
 }
 
 // foldBeat advances log time and forgets what ended before it.
-func (s *state) foldBeat(e *events.Event) voidReason {
+func (s *state) foldBeat(e *events.Event, d *events.NodeBeat) voidReason {
 	if t := e.Time.UnixNano(); t > s.logTime {
 		s.logTime = t
 		s.sweep()
 		s.sweepCodes()
+	}
+	for i := range d.Pings {
+		if k := s.signers[d.Pings[i].Node]; k != nil {
+			k.used = s.logTime / 1e9
+		}
 	}
 	return ""
 }

@@ -8,7 +8,7 @@ import (
 
 // Ready reports whether this replica holds a lease and may issue tokens.
 func (n *Node) Ready() bool {
-	return n.signing.ready.Load() && n.hot.lease.Load().Valid(n.clock.read())
+	return n.signing.ready() && n.hot.lease.Load().Valid(n.clock.read())
 }
 
 // Issuer returns the "iss" of the tokens that this replica gives and takes.
