@@ -9,6 +9,9 @@ import (
 	"github.com/knell-auth/knell/node"
 )
 
+// textUnavailable is what a user reads when a replica cannot answer (503).
+const textUnavailable = "The service cannot answer at the moment. Wait a little and try again."
+
 // errClientGone ends a log-in that began when its client was still good.
 var errClientGone = badRequest("the application was changed, disabled or removed meanwhile")
 
@@ -41,7 +44,7 @@ func (a *api) logIn(w http.ResponseWriter, r *http.Request, p parameters) {
 		a.redirect(w, r, req, &clientError{"access_denied", "the user did not log in"})
 		return
 	case !p.has("username") || !p.has("password"):
-		a.showLogIn(w, r, http.StatusBadRequest, client, req, p.get("username"), "Enter your name and your password.")
+		a.showLogIn(w, http.StatusBadRequest, client, req, p.get("username"), "Enter your name and your password.")
 		return
 	}
 	code, err := a.n.IssueCode(r.Context(), req, node.LoginRequest{
@@ -66,13 +69,17 @@ func (a *api) logInFailed(w http.ResponseWriter, r *http.Request, client node.Cl
 	if errors.Is(err, node.ErrInvalidGrant) { // one text for whatever was wrong
 		text = "The name or the password is not right."
 	} else if ans.status == http.StatusServiceUnavailable {
-		text = "The service cannot answer at the moment. Wait a little and try again."
+		text = textUnavailable
 	}
-	a.showLogIn(w, r, ans.status, client, req, name, text)
+	a.showLogIn(w, ans.status, client, req, name, text)
 }
 
 // refuse shows an error to the user, of which no client is told.
 func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	ans := settleError(w, r, a.n, err)
-	writePage(w, r, ans.status, "", errorPage{Text: strings.TrimPrefix(ans.text, "bad request: "), RequestID: requestOf(r).id, Style: style})
+	text := "The request was refused: " + strings.TrimPrefix(ans.text, "bad request: ") + "."
+	if ans.status == http.StatusServiceUnavailable {
+		text = textUnavailable
+	}
+	writePage(w, ans.status, "", errorPage{Text: text, RequestID: requestOf(r).id, Style: style})
 }

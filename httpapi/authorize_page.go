@@ -62,7 +62,7 @@ func (logInPage) template() string { return "login" }
 func (errorPage) template() string { return "error" }
 
 // showLogIn answers with the log-in page for req.
-func (a *api) showLogIn(w http.ResponseWriter, r *http.Request, status int, client node.Client, req node.CodeRequest,
+func (a *api) showLogIn(w http.ResponseWriter, status int, client node.Client, req node.CodeRequest,
 	name, problem string) {
 	p := logInPage{
 		Client: client.Name, Host: destination(req.Redirect), Name: name, Error: problem, Field: fieldRequest,
@@ -79,7 +79,7 @@ func (a *api) showLogIn(w http.ResponseWriter, r *http.Request, status int, clie
 		p.Scopes = append(p.Scopes, scopeText{s, standardScopes[s]})
 	}
 	scheme, _, _ := strings.Cut(req.Redirect, ":")
-	writePage(w, r, status, scheme, p)
+	writePage(w, status, scheme, p)
 }
 
 // destination is how a redirect URI is shown: its host, or the scheme of a program on the user's machine.
@@ -94,7 +94,7 @@ func destination(redirect string) string {
 
 // writePage answers with a page. redirectScheme is that of the URI to which its form leads in the end, "" for a page without a
 // form.
-func writePage(w http.ResponseWriter, r *http.Request, status int, redirectScheme string, page interface{ template() string }) {
+func writePage(w http.ResponseWriter, status int, redirectScheme string, page interface{ template() string }) {
 	var b bytes.Buffer
 	if err := pages.ExecuteTemplate(&b, page.template(), page); err != nil {
 		panic(err)
@@ -105,9 +105,7 @@ func writePage(w http.ResponseWriter, r *http.Request, status int, redirectSchem
 	h.Set("Content-Language", "en")
 	h.Set("Content-Length", strconv.Itoa(b.Len()))
 	w.WriteHeader(status)
-	if r.Method != http.MethodHead {
-		_, _ = w.Write(b.Bytes()) // a browser that is gone cannot be told
-	}
+	_, _ = w.Write(b.Bytes()) // a browser that is gone cannot be told
 }
 
 // setPageHeaders forbids all that the pages do not need. Some browsers hold form-action against each redirect that follows a
