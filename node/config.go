@@ -47,6 +47,10 @@ type Config struct {
 	Version     string           // build version, told to peers
 	Logger      *slog.Logger     // nil: nothing is logged
 	Break       fence.Mutation   // removes a mechanism, for tests that show it is needed; a program may set it only if fence.Breakable
+
+	// Of sessions whose user asked to be remembered, instead of RefreshIdle and SessionTTL. Not shorter than those.
+	RememberIdle time.Duration // 0: 30 days, or RefreshIdle if that is longer
+	RememberTTL  time.Duration // 0: 180 days, or SessionTTL if that is longer
 }
 
 // opTimeout bounds a command whose caller set no deadline.
@@ -77,6 +81,8 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.AccessTTL, 5*time.Minute)
 	setDefault(&c.RefreshIdle, 24*time.Hour)
 	setDefault(&c.SessionTTL, 30*24*time.Hour)
+	setDefault(&c.RememberIdle, max(30*24*time.Hour, c.RefreshIdle))
+	setDefault(&c.RememberTTL, max(180*24*time.Hour, c.SessionTTL))
 	setDefault(&c.Grace, 30*time.Second)
 	setDefault(&c.CacheTokens, 1<<17)
 	if c.Hasher == nil {
@@ -90,6 +96,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("node: lease %v is shorter than %v", c.Lease, minLease)
 	case c.AccessTTL < time.Second || c.RefreshIdle < time.Second || c.SessionTTL < time.Second:
 		return c, errors.New("node: token lifetimes must be at least 1s")
+	case c.RememberIdle < c.RefreshIdle || c.RememberTTL < c.SessionTTL:
+		return c, errors.New("node: remembered sessions must not be shorter than others")
 	case c.AccessTTL > 24*time.Hour:
 		return c, errors.New("node: access tokens live at most 24h")
 	case c.CacheTokens < 0:

@@ -67,11 +67,12 @@ var errChanged = errors.New("changed meanwhile")
 
 func (n *Node) startSession(ctx context.Context, acc account, scope []string, req LoginRequest) (Tokens, error) {
 	now := n.unix(n.clock.read())
-	expires := now + seconds(n.cfg.SessionTTL)
+	idle, ttl := n.lifetimes(req.Remember)
+	expires := now + ttl
 	d := &events.SessionStarted{
 		Session: events.NewID(), User: acc.id, Client: req.Client, Scope: scope, IssuedAt: now,
-		AccessExpires: min(now+seconds(n.cfg.AccessTTL), expires), IdleExpires: min(now+seconds(n.cfg.RefreshIdle), expires),
-		Expires: expires, UserSeq: acc.seq,
+		AccessExpires: min(now+seconds(n.cfg.AccessTTL), expires), IdleExpires: min(now+idle, expires),
+		Expires: expires, UserSeq: acc.seq, Remember: req.Remember,
 	}
 	o := req.Origin
 	if o.Actor == "" {
@@ -85,6 +86,14 @@ func (n *Node) startSession(ctx context.Context, acc account, scope []string, re
 		return Tokens{}, errChanged
 	}
 	return n.mint(d.Session, generation{seq: out.seq, issuedAt: d.IssuedAt, expires: d.AccessExpires})
+}
+
+// lifetimes returns how long a session may be idle and how long it may live at all, in seconds.
+func (n *Node) lifetimes(remember bool) (idle, ttl int64) {
+	if remember {
+		return seconds(n.cfg.RememberIdle), seconds(n.cfg.RememberTTL)
+	}
+	return seconds(n.cfg.RefreshIdle), seconds(n.cfg.SessionTTL)
 }
 
 // Refresh rotates a refresh token (RFC 6749 section 6, RFC 9700 section 4.14.2). Of several refreshes with one token the
@@ -163,6 +172,8 @@ type refreshView struct {
 	scope   []string
 	userSeq uint64
 	ends    int64 // no refresh reaches beyond this
+
+	remember bool
 }
 
 // generation is one pair of access and refresh token of a session. Times are Unix seconds.
@@ -189,7 +200,7 @@ func (n *Node) viewRefresh(r token.Refresh) (refreshView, error) {
 	v := refreshView{
 		generation: generation{number: ses.generation, seq: ses.seq, issuedAt: ses.issuedAt, expires: ses.accessExpires},
 		session:    ses.id, user: ses.user.id, userSeq: ses.user.seq, ends: ses.expires,
-		scope: strings.Fields(ses.scope.Value()),
+		scope: strings.Fields(ses.scope.Value()), remember: ses.remember,
 	}
 	if ses.client != nil {
 		v.client = ses.client.id
@@ -200,9 +211,10 @@ func (n *Node) viewRefresh(r token.Refresh) (refreshView, error) {
 // rotate makes the next generation.
 func (n *Node) rotate(ctx context.Context, v refreshView, o Origin) (Tokens, error) {
 	now := n.unix(n.clock.read())
+	idle, _ := n.lifetimes(v.remember)
 	d := &events.SessionRefreshed{
 		Session: v.session, Generation: v.number + 1, IssuedAt: now,
-		AccessExpires: min(now+seconds(n.cfg.AccessTTL), v.ends), IdleExpires: min(now+seconds(n.cfg.RefreshIdle), v.ends),
+		AccessExpires: min(now+seconds(n.cfg.AccessTTL), v.ends), IdleExpires: min(now+idle, v.ends),
 		SessionSeq: v.seq, UserSeq: v.userSeq,
 	}
 	out, err := n.commit(ctx, n.newEvent(d, v.session.String(), byUser(o, v)), plain)
@@ -284,16 +296,8 @@ func (n *Node) revokeSession(ctx context.Context, id events.ID, o Origin) error 
 	n.mu.RLock()
 	live := n.state.sessions[id] != nil
 	n.mu.RUnlock()
-	if live {
-		out, err := n.commit(ctx, n.newEvent(&events.SessionRevoked{Session: id}, id.String(), o), narrowing)
-		if err != nil || out.void == "" {
-			return err
-		}
+	if !live {
+		return n.endedSession(ctx, id)
 	}
-	// Somebody else ended it: it is done when that revocation is.
-	seq, ok := n.state.revoked.Lookup(id)
-	if !ok {
-		return ErrNotFound
-	}
-	return n.barrier(ctx, seq)
+	return n.endSession(ctx, id, events.ID{}, o)
 }
