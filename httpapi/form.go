@@ -20,6 +20,11 @@ func readForm(w http.ResponseWriter, r *http.Request) (map[string]string, error)
 	if r.URL.RawQuery != "" {
 		return nil, badRequest("parameters belong into the body, not into the URL")
 	}
+	return readFormBody(w, r)
+}
+
+// readFormBody is readForm for an endpoint that looks at the query itself.
+func readFormBody(w http.ResponseWriter, r *http.Request) (map[string]string, error) {
 	if types := r.Header["Content-Type"]; len(types) != 1 || !isMediaType(types[0], "application/x-www-form-urlencoded") {
 		return nil, badRequest("the body must be application/x-www-form-urlencoded")
 	}

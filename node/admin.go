@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -184,19 +183,6 @@ func (n *Node) UserByName(name string) (User, bool) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	return n.state.names[key].view()
-}
-
-// Users returns all users, by name.
-func (n *Node) Users() []User {
-	n.mu.RLock()
-	defer n.mu.RUnlock()
-	list := make([]User, 0, len(n.state.users))
-	for _, u := range n.state.users {
-		v, _ := u.view()
-		list = append(list, v)
-	}
-	slices.SortFunc(list, func(a, b User) int { return strings.Compare(a.Name, b.Name) })
-	return list
 }
 
 // view copies u for callers; Node.mu is held.
