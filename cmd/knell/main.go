@@ -26,6 +26,7 @@ type cli struct {
 	Dev     devCmd     `cmd:"" help:"Run three replicas behind a load balancer in this process, with demo accounts, to try Knell."`
 	Init    initCmd    `cmd:"" help:"Create the first administrator, with access to the data directory."`
 	User    userCmd    `cmd:"" help:"Administer users, with access to the data directory."`
+	Revoke  revokeCmd  `cmd:"" help:"End sessions and tokens, with access to the data directory; returns when no replica accepts them any more."`
 	Status  statusCmd  `cmd:"" help:"Show what a replica knows about itself and its peers."`
 	Bench   benchCmd   `cmd:"" help:"Send an installation, or a cluster of its own, a load, and measure logouts and leaks."`
 	Version versionCmd `cmd:"" help:"Print the version."`

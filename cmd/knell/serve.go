@@ -31,6 +31,8 @@ type tokenFlags struct {
 	AccessTTL      time.Duration `name:"access-ttl" env:"KNELL_ACCESS_TTL" default:"5m" help:"Life of an access token."`
 	RefreshIdle    time.Duration `env:"KNELL_REFRESH_IDLE" default:"24h" help:"A refresh token ends when it is not used for so long."`
 	SessionTTL     time.Duration `name:"session-ttl" env:"KNELL_SESSION_TTL" default:"720h" help:"No session lives longer, however often it is refreshed."`
+	RememberIdle   time.Duration `env:"KNELL_REMEMBER_IDLE" default:"0s" placeholder:"DURATION" help:"The same for whoever asked to be remembered at log-in. Default: 720h, or --refresh-idle if that is longer."`
+	RememberTTL    time.Duration `name:"remember-ttl" env:"KNELL_REMEMBER_TTL" default:"0s" placeholder:"DURATION" help:"The same. Default: 4320h, or --session-ttl if that is longer."`
 	Grace          time.Duration `env:"KNELL_GRACE" default:"30s" help:"A refresh token may be presented again for so long; 0: never."`
 	HashWorkers    int           `env:"KNELL_HASH_WORKERS" default:"0" help:"Passwords hashed at the same time; 0: as many as leave room for verification."`
 	TrustedProxies []network     `env:"KNELL_TRUSTED_PROXIES" placeholder:"ADDR" help:"Addresses or ranges of proxies whose X-Forwarded-For is believed."`
