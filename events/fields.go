@@ -45,7 +45,10 @@ func (p *ClientToken) fields(c *codec) {
 	c.uint64("client_seq", &p.ClientSeq)
 }
 
-func (p *SessionRevoked) fields(c *codec) { c.id("session", &p.Session) }
+func (p *SessionRevoked) fields(c *codec) {
+	c.id("session", &p.Session)
+	c.optID("user", &p.User)
+}
 
 func (p *UserRevoked) fields(c *codec) {
 	c.id("user", &p.User)

@@ -128,7 +128,7 @@ func Types() []TypeInfo {
 			IdleExpires: login + 86640, SessionSeq: 42, UserSeq: 17},
 		&RefreshReplayed{Session: id(session), Generation: 2, SessionSeq: 43},
 		&ClientToken{Session: id("token"), Client: client, Scope: scope, IssuedAt: login, AccessExpires: login + 300, ClientSeq: 9},
-		&SessionRevoked{Session: id(session)},
+		&SessionRevoked{Session: id(session), User: user},
 		&UserRevoked{User: user, Cause: "disabled", UserSeq: 17, Except: id(session)},
 		&ClientRevoked{Client: client, Cause: "deleted", ClientSeq: 9},
 		&SigningKeyRevoked{Key: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"},

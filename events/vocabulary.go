@@ -103,7 +103,10 @@ type ClientToken struct {
 }
 
 // SessionRevoked ends one session.
-type SessionRevoked struct{ Session ID }
+type SessionRevoked struct {
+	Session ID
+	User    ID // whose session it must be; zero: anybody's
+}
 
 // UserRevoked ends all sessions of a user that started before it. Cause is "" (sessions only), "disabled" or "deleted".
 type UserRevoked struct {

@@ -32,12 +32,15 @@ type Sessions interface {
 
 // Accounts administers users.
 type Accounts interface {
-	Users() []node.User
-	UserByName(name string) (node.User, bool)
+	ListUsers(after string, limit int) (node.UserPage, error)
+	UserNamed(name string) (node.User, error)
+	User(id events.ID) (node.User, error)
 	UserByID(id events.ID) (node.User, bool)
 	CreateUser(context.Context, node.NewUser, node.Origin) (node.User, error)
 	DisableUser(context.Context, events.ID, node.Origin) error
 	EnableUser(context.Context, events.ID, node.Origin) error
+	ChangeUser(context.Context, events.ID, node.UserChange, node.Origin) error
+	DeleteUser(context.Context, events.ID, node.Origin) error
 	SetPassword(ctx context.Context, id events.ID, password string, o node.Origin) error
 	SetRoles(ctx context.Context, id events.ID, roles, scope []string, o node.Origin) error
 	RevokeUser(context.Context, events.ID, node.Origin) error
@@ -63,7 +66,10 @@ type Node interface {
 	Sessions
 	Tokens
 	Keys
+	SessionList
+	OwnAccount
 	Accounts
+	Revocations
 	Clients
 	Authorization
 	Ready() bool
@@ -79,6 +85,7 @@ type Log interface {
 type LocalNode interface {
 	Node
 	Log
+	Importer
 }
 
 // Config holds the settings of the HTTP surface. The zero Config is ready for use.
@@ -159,7 +166,10 @@ func New(n Node, cfg Config) http.Handler {
 
 		r.Group(func(r chi.Router) {
 			r.Use(Authenticate(n))
-			get(r.With(RequireScope("profile")), "/profile", a.profile)
+			r.Group(func(r chi.Router) {
+				r.Use(RequireScope("profile"))
+				a.ownRoutes(r)
+			})
 			get(r.With(RequireScope("openid")), "/userinfo", a.userInfo)
 			r.With(RequireScope("openid")).Post("/userinfo", a.userInfo)
 			r.Group(func(r chi.Router) {
@@ -187,6 +197,7 @@ func NewLocal(n LocalNode, cfg Config) http.Handler {
 			r.Use(a.requireReady)
 			a.accountRoutes(r)
 			a.keyRoutes(r)
+			r.Post("/users/import", (&importHandler{a, n}).serve)
 		})
 	})
 	return r
@@ -206,16 +217,30 @@ func (a *api) common() []func(http.Handler) http.Handler {
 	return []func(http.Handler) http.Handler{a.requests, secureHeaders, a.accessLog, a.recoverPanics}
 }
 
+// ownRoutes adds what users see of their own account, and do with it.
+func (a *api) ownRoutes(r chi.Router) {
+	get(r, "/profile", a.profile)
+	r.Post("/profile/password", a.changePassword)
+	get(r, "/sessions", a.ownSessions)
+	r.Delete("/sessions/{id}", a.endOwnSession)
+}
+
 // accountRoutes adds the administration of users and clients.
 func (a *api) accountRoutes(r chi.Router) {
 	get(r, "/users", a.listUsers)
 	r.Post("/users", a.createUser)
+	get(r, "/users/{id}", a.getUser)
+	r.Patch("/users/{id}", a.updateUser)
+	r.Delete("/users/{id}", a.deleteUser)
+	get(r, "/users/{id}/sessions", a.userSessions)
+	r.Delete("/users/{id}/sessions/{session}", a.endUserSession)
 	r.Post("/users/{id}/disable", a.disableUser)
 	r.Post("/users/{id}/enable", a.enableUser)
 	r.Post("/users/{id}/password", a.setPassword)
 	r.Post("/users/{id}/roles", a.setRoles)
 	r.Post("/users/{id}/logout", a.logoutUser)
 	a.clientRoutes(r)
+	r.Post("/revocations", a.revokeAny)
 }
 
 // get serves GET and HEAD; net/http leaves the body of an answer to HEAD away.

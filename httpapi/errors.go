@@ -39,6 +39,9 @@ var table = []struct {
 	{node.ErrInvalidGrant, answer{status: http.StatusBadRequest, code: codeInvalidGrant, text: "the credentials or the refresh token are not valid"}},
 	{node.ErrInvalidClient, answer{status: http.StatusUnauthorized, code: codeInvalidClient, text: "client authentication failed"}},
 	{node.ErrInvalidScope, answer{status: http.StatusBadRequest, code: codeInvalidScope, text: "the scope is malformed or may not be granted"}},
+	{node.ErrWrongPassword, answer{status: http.StatusForbidden, text: "the old password is not right"}},
+	{node.ErrOwnAccount, answer{status: http.StatusConflict,
+		text: "an administrator cannot do this to the own account; another one can, and the command knell user"}},
 	{node.ErrExists, answer{status: http.StatusConflict, text: "the name is taken"}},
 	{node.ErrNotFound, answer{status: http.StatusNotFound, text: "there is no such user, client or session"}},
 

@@ -57,8 +57,6 @@ func (s *scripted) AuthenticateClient(context.Context, string, string) error { r
 func (s *scripted) ClientToken(context.Context, string, []string, node.Origin) (node.Tokens, error) {
 	return node.Tokens{}, s.err
 }
-func (s *scripted) Users() []node.User                                       { return nil }
-func (s *scripted) UserByName(string) (node.User, bool)                      { return node.User{}, false }
 func (s *scripted) UserByID(events.ID) (node.User, bool)                     { return node.User{}, false }
 func (s *scripted) Ready() bool                                              { return !s.behind }
 func (s *scripted) Status() node.Status                                      { return node.Status{} }

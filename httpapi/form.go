@@ -28,6 +28,11 @@ func readFormUpTo(w http.ResponseWriter, r *http.Request, limit int64) (map[stri
 	if r.URL.RawQuery != "" {
 		return nil, badRequest("parameters belong into the body, not into the URL")
 	}
+	return readFormBody(w, r, limit)
+}
+
+// readFormBody is readFormUpTo for an endpoint that looks at the query itself.
+func readFormBody(w http.ResponseWriter, r *http.Request, limit int64) (map[string]string, error) {
 	if types := r.Header["Content-Type"]; len(types) != 1 || !isMediaType(types[0], "application/x-www-form-urlencoded") {
 		return nil, badRequest("the body must be application/x-www-form-urlencoded")
 	}

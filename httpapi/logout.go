@@ -10,40 +10,58 @@ import (
 	"github.com/knell-auth/knell/node"
 )
 
-// logout serves POST /logout: it ends the session of the bearer token. A token whose session has ended already is
-// accepted; the answer then waits for all replicas just the same.
+// logout serves POST /logout: it ends the session of the bearer token, or with scope=others the other sessions of its user, or
+// with scope=all those too. A token whose session has ended already is accepted for its own session, which with scope=all must
+// have ended with all others; the answer then waits for all replicas just the same.
 func (a *api) logout(w http.ResponseWriter, r *http.Request) {
 	token, err := bearer(r.Header)
+	var scope string
 	if err == nil {
-		err = a.thisSession(w, r)
+		scope, err = logoutScope(w, r)
 	}
 	if err != nil {
 		fail(w, r, a.n, err)
 		return
 	}
+	command := a.n.Logout
+	switch scope {
+	case "others":
+		command = a.n.LogoutOthers
+	case "all":
+		command = a.n.LogoutAll
+	}
 	o := a.origin(r)
-	a.revoke(w, r, func(ctx context.Context) error { return a.n.Logout(ctx, token, o) })
+	a.revoke(w, r, func(ctx context.Context) error { return command(ctx, token, o) })
 }
 
-// thisSession checks that r asks for nothing but the end of its own session: a parameter that was ignored would make the
-// logout less than what was asked for.
-func (a *api) thisSession(w http.ResponseWriter, r *http.Request) error {
-	if r.URL.RawQuery != "" {
-		return badRequest("parameters belong into the body, not into the URL")
-	}
-	if empty, err := emptyBody(w, r); empty || err != nil {
-		return err
-	}
-	form, err := readForm(w, r)
+// logoutScope returns the parameter scope of a logout, which is in the form or in the query: "this" when it is in neither.
+// There is no other parameter: one that was ignored would make the logout less than what was asked for.
+func logoutScope(w http.ResponseWriter, r *http.Request) (string, error) {
+	query, err := parseForm(r.URL.RawQuery)
 	if err != nil {
-		return err
+		return "", badRequest("the query is malformed")
 	}
-	for name, value := range form {
-		if name != "scope" || value != "this" {
-			return badRequest("only the parameter scope=this is supported")
+	var form map[string]string
+	if empty, err := emptyBody(w, r); err != nil {
+		return "", err
+	} else if !empty {
+		if form, err = readFormBody(w, r, maxForm); err != nil {
+			return "", err
 		}
 	}
-	return nil
+	scope := "this"
+	for _, parameters := range []map[string]string{query, form} {
+		for name, value := range parameters {
+			if name != "scope" || value != "this" && value != "others" && value != "all" {
+				return "", badRequest("the only parameter is scope: this, others or all")
+			}
+			scope = value
+		}
+	}
+	if query["scope"] != "" && form["scope"] != "" && query["scope"] != form["scope"] {
+		return "", badRequest("the body and the URL ask for different scopes")
+	}
+	return scope, nil
 }
 
 // revoke runs a command that returns when every replica follows it, and answers 204 then; errors are problem documents.

@@ -1,28 +1,59 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/node"
 )
 
-// profile serves GET /profile: what the token says about its bearer.
+// OwnAccount is what users do with their own account.
+type OwnAccount interface {
+	ChangePassword(context.Context, node.PasswordChange) error
+}
+
+// profile serves GET /profile: who the token's bearer is, and what the token may do. A client's own token has an id and no
+// name.
 func (a *api) profile(w http.ResponseWriter, r *http.Request) {
 	id, _ := IdentityFrom(r.Context()) // Authenticate stands before
-	var name string
-	if userID, err := events.ParseID(id.Subject()); err == nil { // a client's own token has no user
-		user, _ := a.n.UserByID(userID)
-		name = user.Name
+	var user node.User
+	if userID, err := events.ParseID(id.Subject()); err == nil {
+		if user, err = a.n.User(userID); err != nil {
+			fail(w, r, a.n, err)
+			return
+		}
 	}
 	writeJSON(w, http.StatusOK, struct {
-		Subject string    `json:"sub"`
-		Name    string    `json:"name,omitempty"`
-		Scope   string    `json:"scope"`
-		Roles   []string  `json:"roles"`
-		Session string    `json:"session"`
-		Expires time.Time `json:"expires"`
-	}{id.Subject(), name, id.Scope(), list(id.Roles()), id.Session().String(), id.Expires().UTC()})
+		ID       string    `json:"id"`
+		Username string    `json:"username,omitempty"`
+		Email    string    `json:"email,omitempty"`
+		FullName string    `json:"full_name,omitempty"`
+		Roles    []string  `json:"roles"`
+		Scope    string    `json:"scope"`
+		Client   string    `json:"client_id,omitempty"`
+		Session  string    `json:"session"`
+		Expires  time.Time `json:"expires"`
+	}{id.Subject(), user.Name, user.Email, user.FullName, list(id.Roles()), id.Scope(), id.Client(), id.Session().String(), id.Expires().UTC()})
+}
+
+// changePassword serves POST /profile/password: it ends the user's other sessions, and the one of the token goes on.
+func (a *api) changePassword(w http.ResponseWriter, r *http.Request) {
+	id, _ := IdentityFrom(r.Context())
+	c := node.PasswordChange{Session: id.Session(), Origin: a.origin(r)}
+	var err error
+	if c.User, err = events.ParseID(id.Subject()); err != nil {
+		err = node.ErrNotFound // a client's own token has no account
+	} else {
+		err = readJSON(w, r, members{"old_password": &c.Old, "new_password": &c.New}, "old_password", "new_password")
+	}
+	if err != nil {
+		fail(w, r, a.n, err)
+		return
+	}
+	a.revoke(w, r, func(ctx context.Context) error { return a.n.ChangePassword(ctx, c) })
 }
 
 // list returns s, or an empty list instead of none, since clients stumble over null.
@@ -32,3 +63,6 @@ func list(s []string) []string {
 	}
 	return s
 }
+
+// joinScope returns scopes as RFC 6749 section 3.3 writes them.
+func joinScope(scopes []string) string { return strings.Join(scopes, " ") }

@@ -82,13 +82,19 @@ func (a *api) grant(w http.ResponseWriter, r *http.Request) (node.Tokens, error)
 	return grant(r.Context(), req)
 }
 
-// password is section 4.3. Without a client it is a first-party login.
+// password is section 4.3. Without a client it is a first-party login. The parameter remember is our own: true asks for the
+// longer lifetimes.
 func (a *api) password(ctx context.Context, req tokenRequest) (node.Tokens, error) {
+	remember := req.form["remember"]
+	if remember != "" && remember != "true" && remember != "false" {
+		return node.Tokens{}, badRequest("parameter remember must be true or false")
+	}
 	return a.n.Login(ctx, node.LoginRequest{
 		Name:     req.form["username"],
 		Password: req.form["password"],
 		Client:   req.client.id,
 		Scope:    req.scope,
+		Remember: remember == "true",
 		Origin:   req.origin,
 	})
 }

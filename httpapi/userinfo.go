@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/knell-auth/knell/events"
@@ -11,14 +12,17 @@ import (
 // add to it.
 func (a *api) userInfo(w http.ResponseWriter, r *http.Request) {
 	id, _ := IdentityFrom(r.Context()) // Authenticate stands before
-	var user node.User
 	userID, err := events.ParseID(id.Subject())
-	known := err == nil // a client's own token has no user
-	if known {
-		user, known = a.n.UserByID(userID)
+	if err != nil { // a client's own token, which cannot have the scope
+		fail(w, r, a.n, node.ErrInvalidToken)
+		return
 	}
-	if !known {
-		fail(w, r, a.n, node.ErrRevoked) // deleted since the token was verified
+	user, err := a.n.User(userID)
+	if errors.Is(err, node.ErrNotFound) { // deleted since the token was verified
+		err = node.ErrRevoked
+	}
+	if err != nil {
+		fail(w, r, a.n, err)
 		return
 	}
 	claims := struct {

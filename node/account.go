@@ -13,6 +13,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/knell-auth/knell/events"
 	"github.com/knell-auth/knell/internal/password"
 )
@@ -119,20 +121,28 @@ func (n *Node) hashName(name string) events.ID {
 	return events.ID(m.Sum(nil)[:16])
 }
 
-// normalName returns the form under which a login name is kept: without surrounding space, letters in lower case.
+// normalName returns the form under which a login name is kept: without surrounding space, letters in lower case, composed
+// (NFC), as RFC 8265 section 3.3 has it. Names that look alike but for what cannot be seen are refused.
 func normalName(name string) (string, error) {
 	if !utf8.ValidString(name) {
 		return "", fmt.Errorf("%w: name is not valid UTF-8", ErrBadRequest)
 	}
-	name = strings.ToLower(strings.TrimSpace(name))
+	name = norm.NFC.String(strings.ToLower(strings.TrimSpace(name)))
 	if name == "" || len(name) > 128 {
 		return "", fmt.Errorf("%w: name must have 1 to 128 bytes", ErrBadRequest)
 	}
-	if !printable(name) {
-		return "", fmt.Errorf("%w: name has a character that cannot be printed", ErrBadRequest)
+	if !printable(name) || strings.ContainsFunc(name, blank) {
+		return "", fmt.Errorf("%w: name has a character that cannot be seen", ErrBadRequest)
+	}
+	if first, _ := utf8.DecodeRuneInString(name); unicode.IsMark(first) {
+		return "", fmt.Errorf("%w: name begins with a combining mark", ErrBadRequest)
 	}
 	return name, nil
 }
+
+// blank reports whether r shows nothing although it counts as a mark or a symbol: variation selectors and the empty Braille
+// pattern.
+func blank(r rune) bool { return unicode.Is(unicode.Variation_Selector, r) || r == '\u2800' }
 
 // printable reports whether every character of s can be seen. U+FFFD stands for what was no character.
 func printable(s string) bool {

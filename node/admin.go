@@ -5,24 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/knell-auth/knell/events"
-	"github.com/knell-auth/knell/internal/password"
 )
 
 // CreateUser creates a user and returns when every replica knows it. Errors: ErrExists, ErrBadRequest and the common ones.
 func (n *Node) CreateUser(ctx context.Context, nu NewUser, o Origin) (User, error) {
-	name, err := normalName(nu.Name)
+	nu, err := n.checkUser(nu)
 	if err != nil {
 		return User{}, err
-	}
-	if err := errors.Join(checkWords("role", nu.Roles), checkWords("scope", nu.Scope)); err != nil {
-		return User{}, err
-	}
-	if n.account(name).id != (events.ID{}) {
-		return User{}, fmt.Errorf("%w: user", ErrExists)
 	}
 	if n.nearlyFull(adminShare) {
 		return User{}, ErrFull
@@ -32,7 +24,7 @@ func (n *Node) CreateUser(ctx context.Context, nu NewUser, o Origin) (User, erro
 		return User{}, err
 	}
 	d := &events.SecretUser{
-		User: events.NewID(), Name: name, Hash: hash, Roles: nu.Roles, Scope: nu.Scope, Disabled: nu.Disabled,
+		User: events.NewID(), Name: nu.Name, Hash: hash, Roles: nu.Roles, Scope: nu.Scope, Disabled: nu.Disabled,
 		Email: nu.Email, FullName: nu.FullName,
 	}
 	if err := n.change(ctx, d, d.User.String(), o); err != nil {
@@ -45,19 +37,32 @@ func (n *Node) CreateUser(ctx context.Context, nu NewUser, o Origin) (User, erro
 	return u, nil
 }
 
+// checkUser returns nu with its texts in the form in which they are kept, or why it cannot be created. Of the password it
+// says nothing.
+func (n *Node) checkUser(nu NewUser) (NewUser, error) {
+	var err error
+	if nu.Name, err = normalName(nu.Name); err != nil {
+		return nu, err
+	}
+	if nu.Email, nu.FullName, err = checkDescription(nu.Email, nu.FullName); err != nil {
+		return nu, err
+	}
+	if err := errors.Join(checkWords("role", nu.Roles), checkWords("scope", nu.Scope)); err != nil {
+		return nu, err
+	}
+	if n.account(nu.Name).id != (events.ID{}) {
+		return nu, fmt.Errorf("%w: user", ErrExists)
+	}
+	return nu, nil
+}
+
 // newHash returns the hash to be stored: of a new password, or an imported one as it is.
 func (n *Node) newHash(ctx context.Context, pw, imported string) (string, error) {
-	if (pw == "") == (imported == "") {
-		return "", fmt.Errorf("%w: want a password or a hash, and not both", ErrBadRequest)
+	if err := checkCredential(pw, imported); err != nil {
+		return "", err
 	}
 	if imported != "" {
-		if err := password.CheckEncoded(imported); err != nil {
-			return "", fmt.Errorf("%w: %w", ErrBadRequest, err)
-		}
 		return imported, nil
-	}
-	if err := password.CheckNew(pw); err != nil {
-		return "", fmt.Errorf("%w: %w", ErrBadRequest, err)
 	}
 	hash, err := n.hasher.Hash(ctx, pw)
 	return hash, busy(err)
@@ -111,8 +116,11 @@ func (n *Node) changeUser(ctx context.Context, id events.ID, o Origin, data func
 }
 
 // DisableUser ends a user's sessions and lets nobody log in until EnableUser. It returns when no replica accepts a token of
-// the user any more.
+// the user any more. ErrOwnAccount, too.
 func (n *Node) DisableUser(ctx context.Context, id events.ID, o Origin) error {
+	if err := othersOnly(id, o); err != nil {
+		return err
+	}
 	return n.changeUser(ctx, id, o, func(u *user) events.Payload {
 		return &events.UserRevoked{User: id, Cause: "disabled", UserSeq: u.seq}
 	})
@@ -142,7 +150,11 @@ func (n *Node) SetPassword(ctx context.Context, id events.ID, pw string, o Origi
 }
 
 // SetRoles replaces roles and scopes. Access tokens issued before are stale on every replica when it returns; sessions go on.
+// ErrOwnAccount, too.
 func (n *Node) SetRoles(ctx context.Context, id events.ID, roles, scope []string, o Origin) error {
+	if err := othersOnly(id, o); err != nil {
+		return err
+	}
 	if err := errors.Join(checkWords("role", roles), checkWords("scope", scope)); err != nil {
 		return err
 	}
@@ -170,19 +182,6 @@ func (n *Node) UserByName(name string) (User, bool) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	return n.state.names[key].view()
-}
-
-// Users returns all users, by name.
-func (n *Node) Users() []User {
-	n.mu.RLock()
-	defer n.mu.RUnlock()
-	list := make([]User, 0, len(n.state.users))
-	for _, u := range n.state.users {
-		v, _ := u.view()
-		list = append(list, v)
-	}
-	slices.SortFunc(list, func(a, b User) int { return strings.Compare(a.Name, b.Name) })
-	return list
 }
 
 // view copies u for callers; Node.mu is held.

@@ -23,6 +23,7 @@ type LoginRequest struct {
 	Password string
 	Client   string   // authenticated OAuth client, "" for a first-party login
 	Scope    []string // nil asks for all that the user may have
+	Remember bool     // the session gets the longer lifetimes (Config.RememberIdle, RememberTTL)
 	Origin   Origin
 }
 
@@ -49,7 +50,7 @@ type Tokens struct {
 type NewUser struct {
 	Name     string
 	Password string
-	Hash     string // PHC string of argon2id, or bcrypt: an imported hash
+	Hash     string // an imported hash, of any kind that package password accepts
 	Email    string // may be ""
 	FullName string // may be ""
 	Roles    []string

@@ -175,9 +175,8 @@ func (n *Node) observeLeft(inc events.ID) {
 func narrows(p events.Payload) bool {
 	switch p.(type) {
 	case *events.SessionRevoked, *events.UserRevoked, *events.ClientRevoked, *events.SigningKeyRevoked, *events.AllRevoked,
-		*events.SecretUser, *events.SecretPassword, *events.SecretClient, *events.UserEnabled, *events.UserRolesChanged,
-		*events.NodeKey,
-		*events.ClientChanged, *events.ClientEnabled, *events.SecretClientSecret:
+		*events.SecretUser, *events.SecretProfile, *events.SecretPassword, *events.SecretClient, *events.UserEnabled, *events.UserRolesChanged,
+		*events.NodeKey, *events.ClientChanged, *events.ClientEnabled, *events.SecretClientSecret:
 		return true
 	}
 	return false

@@ -197,34 +197,29 @@ func (n *Node) EnableClient(ctx context.Context, id string, o Origin) error {
 
 // ClientByID returns a client. ErrNotFound, ErrNotCurrent.
 func (n *Node) ClientByID(id string) (Client, error) {
-	lease := n.hot.lease.Load()
-	n.mu.RLock()
 	var v Client
-	c := n.state.clients[id]
-	if c != nil {
-		v = c.view()
+	known := false
+	err := n.whileCurrent(func() {
+		if c := n.state.clients[id]; c != nil {
+			v, known = c.view(), true
+		}
+	})
+	if err == nil && !known {
+		err = fmt.Errorf("%w: client", ErrNotFound)
 	}
-	n.mu.RUnlock()
-	switch {
-	case !lease.Valid(n.clock.read()):
-		return Client{}, ErrNotCurrent
-	case c == nil:
-		return Client{}, fmt.Errorf("%w: client", ErrNotFound)
-	}
-	return v, nil
+	return v, err
 }
 
 // Clients returns all clients, by id. ErrNotCurrent.
 func (n *Node) Clients() ([]Client, error) {
-	lease := n.hot.lease.Load()
-	n.mu.RLock()
-	list := make([]Client, 0, len(n.state.clients))
-	for _, c := range n.state.clients {
-		list = append(list, c.view())
-	}
-	n.mu.RUnlock()
-	if !lease.Valid(n.clock.read()) {
-		return nil, ErrNotCurrent
+	var list []Client
+	err := n.whileCurrent(func() {
+		for _, c := range n.state.clients {
+			list = append(list, c.view())
+		}
+	})
+	if err != nil {
+		return nil, err
 	}
 	slices.SortFunc(list, func(a, b Client) int { return strings.Compare(a.ID, b.ID) })
 	return list, nil

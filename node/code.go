@@ -57,7 +57,7 @@ func parseChallenge(s string) (challenge [32]byte, err error) {
 // disabled; ErrNotCurrent as named.
 func (n *Node) ClientForCode(id string) (Client, error) {
 	c, err := n.ClientByID(id)
-	if errors.Is(err, ErrNotFound) || c.Disabled {
+	if errors.Is(err, ErrNotFound) || err == nil && c.Disabled {
 		return Client{}, ErrInvalidClient
 	}
 	return c, err

@@ -117,7 +117,7 @@ func verifierForm(s string) bool {
 
 // redeem starts the session.
 func (n *Node) redeem(ctx context.Context, v codeView, r CodeRedemption, nonce string) (Tokens, error) {
-	d := n.newSession(v.user, v.userSeq, r.Client, v.scope)
+	d := n.newSession(v.user, v.userSeq, r.Client, v.scope, false)
 	d.Code, d.AuthTime = v.id, v.issuedAt
 	o := r.Origin
 	if o.Actor == "" {

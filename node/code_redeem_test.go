@@ -205,6 +205,13 @@ func TestCodesEndWithSessions(t *testing.T) {
 		"password": {func(n *Node, u User) error {
 			return n.SetPassword(context.Background(), u.ID, "new-password-1", Origin{})
 		}, true},
+		"own password, in a session that goes on": {func(n *Node, u User) error {
+			tok, err := n.Login(context.Background(), LoginRequest{Name: "alice", Password: alicePassword})
+			if err != nil {
+				return err
+			}
+			return n.ChangePassword(context.Background(), PasswordChange{User: u.ID, Session: tok.Session, Old: alicePassword, New: "new-password-1"})
+		}, true},
 		"disable":     {func(n *Node, u User) error { return n.DisableUser(context.Background(), u.ID, Origin{}) }, true},
 		"logout":      {func(n *Node, u User) error { return n.RevokeUser(context.Background(), u.ID, Origin{}) }, true},
 		"client off":  {func(n *Node, _ User) error { return n.DisableClient(context.Background(), "app", Origin{}) }, true},

@@ -51,6 +51,10 @@ type Config struct {
 	Version     string           // build version, told to peers
 	Logger      *slog.Logger     // nil: nothing is logged
 	Break       fence.Mutation   // removes a mechanism, for tests that show it is needed; a program may set it only if fence.Breakable
+
+	// Of sessions whose user asked to be remembered, instead of RefreshIdle and SessionTTL. Not shorter than those.
+	RememberIdle time.Duration // 0: 30 days, or RefreshIdle if that is longer
+	RememberTTL  time.Duration // 0: 180 days, or SessionTTL if that is longer
 }
 
 // opTimeout bounds a command whose caller set no deadline.
@@ -84,6 +88,8 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.AccessTTL, 5*time.Minute)
 	setDefault(&c.RefreshIdle, 24*time.Hour)
 	setDefault(&c.SessionTTL, 30*24*time.Hour)
+	setDefault(&c.RememberIdle, max(30*24*time.Hour, c.RefreshIdle))
+	setDefault(&c.RememberTTL, max(180*24*time.Hour, c.SessionTTL))
 	setDefault(&c.Grace, 30*time.Second)
 	setDefault(&c.CacheTokens, 1<<17)
 	if c.Hasher == nil {
@@ -99,6 +105,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("node: token lifetimes must be at least 1s")
 	case c.Alg != "" && !slices.Contains(token.Algorithms(), c.Alg):
 		return c, fmt.Errorf("node: algorithm %q: want one of %s", c.Alg, strings.Join(token.Algorithms(), ", "))
+	case c.RememberIdle < c.RefreshIdle || c.RememberTTL < c.SessionTTL:
+		return c, errors.New("node: remembered sessions must not be shorter than others")
 	case c.AccessTTL > maxAccessTTL:
 		return c, errors.New("node: access tokens live at most 24h")
 	case c.CacheTokens < 0:

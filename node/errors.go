@@ -36,6 +36,10 @@ var (
 	ErrInvalidScope = errors.New("invalid scope")
 	// ErrBadRequest: an argument is malformed; the error's text says which and is safe to show.
 	ErrBadRequest = errors.New("bad request")
+	// ErrWrongPassword: the password that proves who asks is not good. 403.
+	ErrWrongPassword = errors.New("wrong password")
+	// ErrOwnAccount: an administrator asks for what would take the administration out of its own hands. 409.
+	ErrOwnAccount = errors.New("not upon one's own account")
 	// ErrExists: the name is taken.
 	ErrExists = errors.New("already exists")
 	// ErrNotFound: no such user, client or session.

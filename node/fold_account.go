@@ -25,12 +25,40 @@ func (s *state) foldSecretPassword(seq uint64, e *events.Event, d *events.Secret
 	switch {
 	case u == nil:
 		return voidGone
-	case u.seq != d.UserSeq:
+	case u.seq != d.UserSeq || !u.has(s, d.Except):
 		return voidChanged
 	}
 	u.hash, u.seq, u.credSeq = d.Hash, seq, seq
-	s.endUser(u, seq)
+	s.endUser(u, seq, d.Except)
 	s.owe(seq, e, &events.PasswordChanged{User: u.id, Secret: seq})
+	return ""
+}
+
+// has reports whether id is zero or a live session of u. A session that a command leaves out of what it ends is the one that
+// asked for it, and must not have ended before.
+func (u *user) has(s *state, id events.ID) bool {
+	ses := s.sessions[id]
+	return id.IsZero() || ses != nil && ses.user == u
+}
+
+// foldSecretProfile changes what a user is called.
+func (s *state) foldSecretProfile(seq uint64, e *events.Event, d *events.SecretProfile) voidReason {
+	u := s.users[d.User]
+	switch {
+	case u == nil:
+		return voidGone
+	case u.seq != d.UserSeq:
+		return voidChanged
+	case s.names[d.Name] != nil && s.names[d.Name] != u:
+		return voidExists
+	case u.name == d.Name && u.email == d.Email && u.fullName == d.FullName:
+		return voidNoop
+	}
+	delete(s.names, u.name)
+	u.name, u.email, u.fullName, u.seq = d.Name, d.Email, d.FullName, seq
+	s.names[u.name] = u
+	s.owe(seq, e, &events.UserChanged{User: u.id, Secret: seq})
+	s.touch(seq)
 	return ""
 }
 
@@ -54,16 +82,17 @@ func (s *state) foldUserRevoked(seq uint64, d *events.UserRevoked) voidReason {
 	switch {
 	case u == nil:
 		return voidGone
-	case d.UserSeq != 0 && u.seq != d.UserSeq:
+	case d.UserSeq != 0 && u.seq != d.UserSeq, !u.has(s, d.Except):
 		return voidChanged
 	case d.Cause == "disabled" && u.disabled:
 		return voidNoop
 	}
-	if d.Cause != "" {
-		u.disabled = true
+	except := d.Except
+	if d.Cause != "" { // nobody goes on
+		u.disabled, except = true, events.ID{}
 	}
 	u.seq = seq
-	s.endUser(u, seq)
+	s.endUser(u, seq, except)
 	if d.Cause == "deleted" {
 		delete(s.users, u.id)
 		delete(s.names, u.name)
@@ -71,11 +100,17 @@ func (s *state) foldUserRevoked(seq uint64, d *events.UserRevoked) voidReason {
 	return ""
 }
 
-// endUser ends the sessions of u that started before seq.
-func (s *state) endUser(u *user, seq uint64) {
-	u.cutoff = seq
-	for u.head != nil {
-		s.end(u.head, seq)
+// endUser ends the sessions of u that started before seq, except one.
+func (s *state) endUser(u *user, seq uint64, except events.ID) {
+	if except.IsZero() {
+		u.cutoff = seq
+	}
+	for ses := u.head; ses != nil; {
+		next := ses.next
+		if ses.id != except {
+			s.end(ses, seq)
+		}
+		ses = next
 	}
 	u.codes = seq
 	s.touch(seq, u.cutoff)

@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"encoding/binary"
+	"net/netip"
 	"slices"
 	"strings"
 	"unique"
@@ -10,7 +11,7 @@ import (
 	"github.com/knell-auth/knell/events"
 )
 
-func (s *state) foldSessionStarted(seq uint64, d *events.SessionStarted) voidReason {
+func (s *state) foldSessionStarted(seq uint64, e *events.Event, d *events.SessionStarted) voidReason {
 	u := s.users[d.User]
 	switch {
 	case u == nil:
@@ -34,13 +35,14 @@ func (s *state) foldSessionStarted(seq uint64, d *events.SessionStarted) voidRea
 		id: d.Session, user: u, client: c, scope: unique.Make(strings.Join(d.Scope, " ")), start: seq, seq: seq,
 		issuedAt: d.IssuedAt, accessExpires: d.AccessExpires, lastExpires: d.AccessExpires,
 		idleExpires: d.IdleExpires, expires: d.Expires, authTime: cmp.Or(d.AuthTime, d.IssuedAt),
+		remember: d.Remember, device: deviceOf(e, d.IssuedAt),
 	}
 	ses.link()
 	s.begin(ses)
 	return ""
 }
 
-func (s *state) foldClientToken(seq uint64, d *events.ClientToken) voidReason {
+func (s *state) foldClientToken(seq uint64, e *events.Event, d *events.ClientToken) voidReason {
 	c := s.clients[d.Client]
 	switch {
 	case c == nil:
@@ -53,9 +55,18 @@ func (s *state) foldClientToken(seq uint64, d *events.ClientToken) voidReason {
 	s.begin(&session{
 		id: d.Session, client: c, scope: unique.Make(strings.Join(d.Scope, " ")), start: seq, seq: seq,
 		issuedAt: d.IssuedAt, accessExpires: d.AccessExpires, lastExpires: d.AccessExpires,
-		idleExpires: d.AccessExpires, expires: d.AccessExpires, authTime: d.IssuedAt,
+		idleExpires: d.AccessExpires, expires: d.AccessExpires, authTime: d.IssuedAt, device: deviceOf(e, d.IssuedAt),
 	})
 	return ""
+}
+
+// deviceOf returns where the event of a session that started then came from.
+func deviceOf(e *events.Event, started int64) device {
+	d := device{started: started, agent: unique.Make(e.UserAgent)}
+	if a, err := netip.ParseAddr(e.Address); err == nil {
+		d.address = a.As16()
+	}
+	return d
 }
 
 // grantee returns the client that a login was made through; "" is a first-party login.
@@ -73,7 +84,7 @@ func (s *state) grantee(id string) (*client, voidReason) {
 	return c, ""
 }
 
-func (s *state) foldSessionRefreshed(seq uint64, d *events.SessionRefreshed) voidReason {
+func (s *state) foldSessionRefreshed(seq uint64, e *events.Event, d *events.SessionRefreshed) voidReason {
 	ses := s.sessions[d.Session]
 	switch {
 	case ses == nil || ses.user == nil:
@@ -84,6 +95,7 @@ func (s *state) foldSessionRefreshed(seq uint64, d *events.SessionRefreshed) voi
 	ses.seq, ses.generation = seq, d.Generation
 	ses.issuedAt, ses.accessExpires, ses.idleExpires = d.IssuedAt, d.AccessExpires, d.IdleExpires
 	ses.lastExpires = max(ses.lastExpires, d.AccessExpires)
+	ses.device = deviceOf(e, ses.device.started)
 	s.touchSession(ses)
 	return ""
 }
@@ -102,7 +114,7 @@ func (s *state) foldRefreshReplayed(d *events.RefreshReplayed) voidReason {
 
 func (s *state) foldSessionRevoked(seq uint64, d *events.SessionRevoked) voidReason {
 	ses := s.sessions[d.Session]
-	if ses == nil {
+	if ses == nil || !d.User.IsZero() && (ses.user == nil || ses.user.id != d.User) {
 		return voidGone
 	}
 	s.end(ses, seq)

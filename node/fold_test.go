@@ -149,15 +149,17 @@ func (sc *scenario) narrowing(t *testing.T, cmd string, w []string, arg map[stri
 	t.Helper()
 	switch cmd {
 	case "logout":
-		return &events.SessionRevoked{Session: testID(w[0])}
+		return &events.SessionRevoked{Session: testID(w[0]), User: named(arg, "owner")}
 	case "revoke-user":
-		return &events.UserRevoked{User: testID(w[0]), Cause: arg["cause"]}
+		return &events.UserRevoked{User: testID(w[0]), Cause: arg["cause"], Except: named(arg, "except")}
 	case "revoke-client":
 		return &events.ClientRevoked{Client: w[0], Cause: arg["cause"]}
 	case "revoke-all":
 		return &events.AllRevoked{}
 	case "password":
-		return &events.SecretPassword{User: testID(w[0]), Hash: "h2", UserSeq: sc.at(arg, "user", w[0])}
+		return &events.SecretPassword{User: testID(w[0]), Hash: "h2", UserSeq: sc.at(arg, "user", w[0]), Except: named(arg, "except")}
+	case "profile":
+		return &events.SecretProfile{User: testID(w[0]), Name: w[1], Email: arg["email"], UserSeq: sc.at(arg, "user", w[0])}
 	case "rehash":
 		return &events.SecretRehash{User: testID(w[0]), Hash: "h3", UserSeq: uint64(sc.num(arg, "cred", 0))}
 	case "roles":
@@ -168,6 +170,14 @@ func (sc *scenario) narrowing(t *testing.T, cmd string, w []string, arg map[stri
 		return &events.UserCreated{User: testID(w[0]), Secret: uint64(sc.num(arg, "secret", 0))}
 	}
 	return sc.oauth(t, cmd, w, arg)
+}
+
+// named returns the id that an argument stands for, zero without it.
+func named(arg map[string]string, key string) events.ID {
+	if arg[key] == "" {
+		return events.ID{}
+	}
+	return testID(arg[key])
 }
 
 func (sc *scenario) num(arg map[string]string, key string, otherwise int64) int64 {

@@ -75,7 +75,7 @@ func (n *Node) throughClient(id string, scope []string) []string {
 var errChanged = errors.New("changed meanwhile")
 
 func (n *Node) startSession(ctx context.Context, acc account, scope []string, req LoginRequest) (Tokens, error) {
-	d := n.newSession(acc.id, acc.seq, req.Client, scope)
+	d := n.newSession(acc.id, acc.seq, req.Client, scope, req.Remember)
 	o := req.Origin
 	if o.Actor == "" {
 		o.Actor = acc.id.String()
@@ -91,14 +91,23 @@ func (n *Node) startSession(ctx context.Context, acc account, scope []string, re
 }
 
 // newSession returns the start of a session with its lifetimes, for a user whose record was seen at userSeq.
-func (n *Node) newSession(user events.ID, userSeq uint64, client string, scope []string) *events.SessionStarted {
+func (n *Node) newSession(user events.ID, userSeq uint64, client string, scope []string, remember bool) *events.SessionStarted {
 	now := n.unix(n.clock.read())
-	expires := now + seconds(n.cfg.SessionTTL)
+	idle, ttl := n.lifetimes(remember)
+	expires := now + ttl
 	return &events.SessionStarted{
 		Session: events.NewID(), User: user, Client: client, Scope: scope, IssuedAt: now,
-		AccessExpires: min(now+seconds(n.cfg.AccessTTL), expires), IdleExpires: min(now+seconds(n.cfg.RefreshIdle), expires),
-		Expires: expires, UserSeq: userSeq,
+		AccessExpires: min(now+seconds(n.cfg.AccessTTL), expires), IdleExpires: min(now+idle, expires),
+		Expires: expires, UserSeq: userSeq, Remember: remember,
 	}
+}
+
+// lifetimes returns how long a session may be idle and how long it may live at all, in seconds.
+func (n *Node) lifetimes(remember bool) (idle, ttl int64) {
+	if remember {
+		return seconds(n.cfg.RememberIdle), seconds(n.cfg.RememberTTL)
+	}
+	return seconds(n.cfg.RefreshIdle), seconds(n.cfg.SessionTTL)
 }
 
 // Refresh rotates a refresh token (RFC 6749 section 6, RFC 9700 section 4.14.2). Of several refreshes with one token the
@@ -177,6 +186,8 @@ type refreshView struct {
 	scope   []string
 	userSeq uint64
 	ends    int64 // no refresh reaches beyond this
+
+	remember bool
 }
 
 // generation is one pair of access and refresh token of a session. Times are Unix seconds.
@@ -203,7 +214,7 @@ func (n *Node) viewRefresh(r token.Refresh) (refreshView, error) {
 	v := refreshView{
 		generation: generation{number: ses.generation, seq: ses.seq, issuedAt: ses.issuedAt, expires: ses.accessExpires},
 		session:    ses.id, user: ses.user.id, userSeq: ses.user.seq, ends: ses.expires,
-		scope: strings.Fields(ses.scope.Value()),
+		scope: strings.Fields(ses.scope.Value()), remember: ses.remember,
 	}
 	if ses.client != nil {
 		v.client = ses.client.id
@@ -214,9 +225,10 @@ func (n *Node) viewRefresh(r token.Refresh) (refreshView, error) {
 // rotate makes the next generation.
 func (n *Node) rotate(ctx context.Context, v refreshView, o Origin) (Tokens, error) {
 	now := n.unix(n.clock.read())
+	idle, _ := n.lifetimes(v.remember)
 	d := &events.SessionRefreshed{
 		Session: v.session, Generation: v.number + 1, IssuedAt: now,
-		AccessExpires: min(now+seconds(n.cfg.AccessTTL), v.ends), IdleExpires: min(now+seconds(n.cfg.RefreshIdle), v.ends),
+		AccessExpires: min(now+seconds(n.cfg.AccessTTL), v.ends), IdleExpires: min(now+idle, v.ends),
 		SessionSeq: v.seq, UserSeq: v.userSeq,
 	}
 	out, err := n.commit(ctx, n.newEvent(d, v.session.String(), byUser(o, v)), plain)
@@ -298,16 +310,8 @@ func (n *Node) revokeSession(ctx context.Context, id events.ID, o Origin) error 
 	n.mu.RLock()
 	live := n.state.sessions[id] != nil
 	n.mu.RUnlock()
-	if live {
-		out, err := n.commit(ctx, n.newEvent(&events.SessionRevoked{Session: id}, id.String(), o), narrowing)
-		if err != nil || out.void == "" {
-			return err
-		}
+	if !live {
+		return n.endedSession(ctx, id)
 	}
-	// Somebody else ended it: it is done when that revocation is.
-	seq, ok := n.state.revoked.Lookup(id)
-	if !ok {
-		return ErrNotFound
-	}
-	return n.barrier(ctx, seq)
+	return n.endSession(ctx, id, events.ID{}, o)
 }

@@ -87,7 +87,16 @@ type session struct {
 	authTime      int64
 	generation    uint32
 	word          uint32 // index of its live flag
+	remember      bool   // the longer lifetimes apply
+	device        device
 	prev, next    *session
+}
+
+// device is where a session is used, as far as the envelopes of its events tell.
+type device struct {
+	started int64                 // Unix seconds
+	address [16]byte              // of its newest login or refresh, IPv4 mapped to IPv6; zero: not known
+	agent   unique.Handle[string] // user agent of the same
 }
 
 // signingKey is what one replica signs with: a key of access tokens, and one of refresh tokens.
@@ -176,15 +185,15 @@ func (s *state) fold(seq uint64, e *events.Event) voidReason {
 	case *events.NodeBeat:
 		return s.foldBeat(e, d)
 	case *events.SessionStarted:
-		return s.foldSessionStarted(seq, d)
+		return s.foldSessionStarted(seq, e, d)
 	case *events.SessionRefreshed:
-		return s.foldSessionRefreshed(seq, d)
+		return s.foldSessionRefreshed(seq, e, d)
 	case *events.CodeIssued:
 		return s.foldCodeIssued(seq, d)
 	case *events.RefreshReplayed:
 		return s.foldRefreshReplayed(d)
 	case *events.ClientToken:
-		return s.foldClientToken(seq, d)
+		return s.foldClientToken(seq, e, d)
 	case *events.SessionRevoked:
 		return s.foldSessionRevoked(seq, d)
 	case *events.UserRevoked:
@@ -203,7 +212,11 @@ func (s *state) fold(seq uint64, e *events.Event) voidReason {
 		return s.foldUserEnabled(seq, d)
 	case *events.UserRolesChanged:
 		return s.foldUserRolesChanged(seq, d)
+	case *events.SecretProfile:
+		return s.foldSecretProfile(seq, e, d)
 	case *events.UserCreated:
+		return s.foldRecord(d.Secret)
+	case *events.UserChanged:
 		return s.foldRecord(d.Secret)
 	case *events.PasswordChanged:
 		return s.foldRecord(d.Secret)

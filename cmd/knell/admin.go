@@ -18,8 +18,8 @@ import (
 	"github.com/knell-auth/knell/internal/replica"
 )
 
-// maxAnswer bounds an answer that is read, in bytes: a million users with their names.
-const maxAnswer = 512 << 20
+// maxAnswer bounds an answer that is read, in bytes: a page of users, or the sessions of one.
+const maxAnswer = 64 << 20
 
 // admin talks to a replica's local administration.
 type admin struct {
@@ -123,6 +123,8 @@ func refusal(resp *http.Response, body []byte) error {
 type user struct {
 	ID       string    `json:"id"`
 	Name     string    `json:"name"`
+	Email    string    `json:"email,omitempty"`
+	FullName string    `json:"full_name,omitempty"`
 	Roles    []string  `json:"roles"`
 	Scopes   []string  `json:"scopes"`
 	Disabled bool      `json:"disabled"`
@@ -134,21 +136,53 @@ type user struct {
 type newUser struct {
 	Name     string   `json:"name"`
 	Password string   `json:"password"`
+	Email    string   `json:"email,omitempty"`
+	FullName string   `json:"full_name,omitempty"`
 	Roles    []string `json:"roles,omitempty"`
 	Scopes   []string `json:"scopes,omitempty"`
 }
 
-// users returns all users, or those with this name unless it is "".
+// users returns all users, page by page, or those with this name unless it is "".
 func (a *admin) users(ctx context.Context, name string) ([]user, error) {
-	path := "/users"
+	query := url.Values{"limit": {"1000"}}
 	if name != "" {
-		path += "?name=" + url.QueryEscape(name)
+		query = url.Values{"name": {name}}
 	}
+	var all []user
+	for {
+		var page struct {
+			Users []user `json:"users"`
+			Next  string `json:"next"`
+		}
+		if err := a.call(ctx, http.MethodGet, "/users?"+query.Encode(), nil, &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Users...)
+		if page.Next == "" {
+			return all, nil
+		}
+		query.Set("cursor", page.Next)
+	}
+}
+
+// session is a live session as local administration shows it.
+type session struct {
+	ID        string     `json:"id"`
+	UserAgent string     `json:"user_agent"`
+	Address   string     `json:"address"`
+	Client    string     `json:"client_id,omitempty"`
+	Started   time.Time  `json:"started"`
+	Refreshed *time.Time `json:"last_refreshed"`
+	Expires   time.Time  `json:"expires"`
+}
+
+// sessions returns the live sessions of the user with this id.
+func (a *admin) sessions(ctx context.Context, id string) ([]session, error) {
 	var list struct {
-		Users []user `json:"users"`
+		Sessions []session `json:"sessions"`
 	}
-	err := a.call(ctx, http.MethodGet, path, nil, &list)
-	return list.Users, err
+	err := a.call(ctx, http.MethodGet, "/users/"+id+"/sessions", nil, &list)
+	return list.Sessions, err
 }
 
 // create makes a user.

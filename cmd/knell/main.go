@@ -28,6 +28,7 @@ type cli struct {
 	User    userCmd    `cmd:"" help:"Administer users, with access to the data directory."`
 	Client  clientCmd  `cmd:"" help:"Administer OAuth clients, with access to the data directory."`
 	Key     keyCmd     `cmd:"" help:"Administer the keys that tokens are signed with, with access to the data directory."`
+	Revoke  revokeCmd  `cmd:"" help:"End sessions and tokens, with access to the data directory; returns when no replica accepts them any more."`
 	Status  statusCmd  `cmd:"" help:"Show what a replica knows about itself and its peers."`
 	Bench   benchCmd   `cmd:"" help:"Send an installation, or a cluster of its own, a load, and measure logouts and leaks."`
 	Version versionCmd `cmd:"" help:"Print the version."`

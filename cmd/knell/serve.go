@@ -31,6 +31,8 @@ type tokenFlags struct {
 	AccessTTL      time.Duration `name:"access-ttl" env:"KNELL_ACCESS_TTL" default:"5m" help:"Life of an access token."`
 	RefreshIdle    time.Duration `env:"KNELL_REFRESH_IDLE" default:"24h" help:"A refresh token ends when it is not used for so long."`
 	SessionTTL     time.Duration `name:"session-ttl" env:"KNELL_SESSION_TTL" default:"720h" help:"No session lives longer, however often it is refreshed."`
+	RememberIdle   time.Duration `env:"KNELL_REMEMBER_IDLE" default:"0s" placeholder:"DURATION" help:"The same for whoever asked to be remembered at log-in. Default: 720h, or --refresh-idle if that is longer."`
+	RememberTTL    time.Duration `name:"remember-ttl" env:"KNELL_REMEMBER_TTL" default:"0s" placeholder:"DURATION" help:"The same. Default: 4320h, or --session-ttl if that is longer."`
 	Grace          time.Duration `env:"KNELL_GRACE" default:"30s" help:"A refresh token may be presented again for so long; 0: never."`
 	SigningAlg     string        `env:"KNELL_SIGNING_ALG" enum:"EdDSA,ES256,RS256" default:"EdDSA" placeholder:"ALG" help:"Algorithm of this replica's tokens: EdDSA, ES256 or RS256. Another one than before makes a new key."`
 	PasswordGrant  bool          `env:"KNELL_PASSWORD_GRANT" help:"Let clients log users in with name and password at /token; for first parties only."`

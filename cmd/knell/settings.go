@@ -101,6 +101,9 @@ func (f *tokenFlags) check() []error {
 		unless(f.RefreshIdle >= f.AccessTTL, "--refresh-idle %v is shorter than --access-ttl %v", f.RefreshIdle, f.AccessTTL),
 		unless(f.SessionTTL >= f.AccessTTL, "--session-ttl %v is shorter than --access-ttl %v", f.SessionTTL, f.AccessTTL),
 		unless(f.SessionTTL <= 5*365*24*time.Hour, "--session-ttl %v: want at most 5 years", f.SessionTTL),
+		unless(f.RememberIdle == 0 || f.RememberIdle >= f.RefreshIdle, "--remember-idle %v is shorter than --refresh-idle %v", f.RememberIdle, f.RefreshIdle),
+		unless(f.RememberTTL == 0 || f.RememberTTL >= f.SessionTTL, "--remember-ttl %v is shorter than --session-ttl %v", f.RememberTTL, f.SessionTTL),
+		unless(f.RememberTTL <= 5*365*24*time.Hour, "--remember-ttl %v: want at most 5 years", f.RememberTTL),
 		unless(f.Grace >= 0 && f.Grace <= 5*time.Minute, "--grace %v: want 0 to 5m", f.Grace),
 		unless(f.HashWorkers >= 0 && f.HashWorkers <= 1024, "--hash-workers %d: want 0 to 1024", f.HashWorkers),
 	}
@@ -111,6 +114,7 @@ func (f *tokenFlags) node() node.Config {
 	cfg := node.Config{
 		Issuer: f.Issuer, Audience: f.Audience, Alg: f.SigningAlg,
 		AccessTTL: f.AccessTTL, RefreshIdle: f.RefreshIdle, SessionTTL: f.SessionTTL, Grace: f.Grace,
+		RememberIdle: f.RememberIdle, RememberTTL: f.RememberTTL,
 		Password: password.Config{Workers: f.HashWorkers},
 	}
 	if f.Grace == 0 { // there, zero is the default

@@ -13,6 +13,10 @@ import (
 type userCmd struct {
 	Add     userAddCmd     `cmd:"" help:"Create a user."`
 	List    userListCmd    `cmd:"" help:"List users."`
+	Show    userShowCmd    `cmd:"" help:"Show a user and its sessions."`
+	Update  userUpdateCmd  `cmd:"" help:"Change what a user is called: login name, email address, full name."`
+	Delete  userDeleteCmd  `cmd:"" help:"Delete a user and end its sessions; returns when no replica accepts its tokens any more. The name is free again."`
+	Import  userImportCmd  `cmd:"" help:"Create users from a file with one JSON object a line, with hashes of their passwords."`
 	Disable userDisableCmd `cmd:"" help:"Disable a user and end its sessions; returns when no replica accepts its tokens any more."`
 	Enable  userEnableCmd  `cmd:"" help:"Let a disabled user log in again. Old sessions stay ended."`
 	Logout  userLogoutCmd  `cmd:"" help:"End all sessions of a user; returns when no replica accepts its tokens any more."`
@@ -29,6 +33,8 @@ type userAddCmd struct {
 	dataFlags     `embed:""`
 	passwordFlags `embed:""`
 	User          string   `arg:"" help:"Login name."`
+	Email         string   `placeholder:"ADDRESS" help:"Email address."`
+	FullName      string   `placeholder:"NAME" help:"Full name."`
 	Roles         []string `name:"role" placeholder:"ROLE" help:"Roles."`
 	Scopes        []string `name:"scope" default:"profile" placeholder:"SCOPE" help:"Scopes that the user may be granted."`
 }
@@ -49,7 +55,9 @@ func (c *userAddCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	return c.with(ctx, t, openIt, func(a *admin) error {
-		created, err := a.create(ctx, newUser{Name: c.User, Password: password, Roles: c.Roles, Scopes: c.Scopes})
+		created, err := a.create(ctx, newUser{
+			Name: c.User, Password: password, Email: c.Email, FullName: c.FullName, Roles: c.Roles, Scopes: c.Scopes,
+		})
 		if err != nil {
 			return fmt.Errorf("creating %q: %w", c.User, err)
 		}
@@ -81,14 +89,18 @@ func (c *userListCmd) Run(ctx context.Context, t *terminal) error {
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tSTATE\tSESSIONS\tROLES\tSCOPES\tCREATED\tID")
 	for _, u := range users {
-		state := "active"
-		if u.Disabled {
-			state = "disabled"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", u.Name, state, u.Sessions, strings.Join(u.Roles, ","),
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", u.Name, stateOf(u), u.Sessions, strings.Join(u.Roles, ","),
 			strings.Join(u.Scopes, ","), u.Created.Format("2006-01-02"), u.ID)
 	}
 	return w.Flush()
+}
+
+// stateOf says whether u may log in.
+func stateOf(u user) string {
+	if u.Disabled {
+		return "disabled"
+	}
+	return "active"
 }
 
 // userFlags name the user that a command is about.

@@ -3,7 +3,6 @@ package password
 import (
 	"encoding/base64"
 	"fmt"
-	"strconv"
 	"strings"
 )
 
@@ -11,7 +10,7 @@ import (
 // not be able to make each login cost seconds or gigabytes. On one core of the reference machine the dearest argon2id
 // costs about as much as the dearest bcrypt, a little under 1 s.
 const (
-	maxEncodedBytes = 256 // the longest string within the other bounds has 213
+	maxEncodedBytes = 256 // the longest argon2id string within the other bounds has 213
 
 	minMemoryKiB = 8         // for each lane; RFC 9106 section 3.1
 	maxMemoryKiB = 256 << 10 // 256 MiB
@@ -39,13 +38,19 @@ const (
 var phcBase64 = base64.RawStdEncoding.Strict()
 
 // CheckEncoded returns nil if Verify can check encoded, and otherwise an error that wraps ErrMalformed and tells what is
-// wrong without quoting it. Accepted are argon2id PHC strings of version 19 with parameters in the order m, t, p, and
-// bcrypt as $2a$, $2b$ and $2y$ (not $2x$, which marks a broken implementation). Bounds: argon2id up to 256 MiB, 64
-// passes, 768 MiB for memory times passes and 16 lanes, salt of 8 to 64 bytes, hash of 16 to 64 bytes; bcrypt cost 4 to 14.
+// wrong without quoting it. Accepted are argon2id PHC strings of version 19 with parameters in the order m, t, p; bcrypt as
+// $2a$, $2b$ and $2y$ (not $2x$, which marks a broken implementation); scrypt as $scrypt$ln=..,r=..,p=..$; PBKDF2 with SHA-256
+// or SHA-512 as $pbkdf2-sha256$i=..$ and as passlib writes it, and with SHA-256 as Django does. Bounds: argon2id up to 256 MiB,
+// 64 passes, 768 MiB for memory times passes and 16 lanes; bcrypt cost 4 to 14; scrypt up to 256 MiB for memory and for memory
+// times p; PBKDF2 up to 4,000,000 rounds of SHA-256 and 2,000,000 of SHA-512; salt of 8 to 64 bytes, hash of 16 to 64 bytes.
 // It does not hash, and its work is bounded whatever the length of encoded.
 func CheckEncoded(encoded string) error {
 	if strings.HasPrefix(encoded, argon2idPrefix) {
 		_, err := parsePHC(encoded)
+		return err
+	}
+	if isImported(encoded) {
+		_, err := parseImported(encoded)
 		return err
 	}
 	return checkBcrypt(encoded)
@@ -101,28 +106,14 @@ func parsePHC(encoded string) (phc, error) {
 
 // parseCosts parses m=..,t=..,p=.. and checks the bounds.
 func parseCosts(s string) (Params, error) {
-	name := []string{"m=", "t=", "p="}
-	part := strings.Split(s, ",")
-	if len(part) != len(name) {
-		return Params{}, malformed("argon2id: costs are not m, t, p")
+	cost, err := costs("argon2id", s, "m=", "t=", "p=")
+	if err != nil {
+		return Params{}, err
 	}
-	var value [3]uint32
-	for i := range name {
-		digits, found := strings.CutPrefix(part[i], name[i])
-		if !found {
-			return Params{}, malformed("argon2id: costs are not m, t, p")
-		}
-		n, err := strconv.ParseUint(digits, 10, 32)
-		// One number, one spelling: no sign, no leading zero.
-		if err != nil || strconv.FormatUint(n, 10) != digits {
-			return Params{}, malformed("argon2id: %s is not followed by a number", name[i])
-		}
-		value[i] = uint32(n)
-	}
-	if value[2] > maxLanes { // before the conversion, which would wrap
+	if cost[2] > maxLanes { // before the conversion, which would wrap
 		return Params{}, malformed("argon2id: lanes not within 1 to %d", maxLanes)
 	}
-	p := Params{MemoryKiB: value[0], Time: value[1], Lanes: uint8(value[2])}
+	p := Params{MemoryKiB: uint32(cost[0]), Time: uint32(cost[1]), Lanes: uint8(cost[2])}
 	return p, p.check()
 }
 
@@ -156,7 +147,7 @@ func (p phc) weakerThan(want Params) bool {
 // version letter, any separators, a longer string, and line breaks inside the salt.
 func checkBcrypt(encoded string) error {
 	if len(encoded) < 4 || encoded[:2] != "$2" || encoded[3] != '$' || !strings.Contains("aby", encoded[2:3]) {
-		return malformed("neither $argon2id$ nor $2a$, $2b$, $2y$")
+		return malformed("neither argon2id, bcrypt, scrypt nor PBKDF2 in a form that is accepted")
 	}
 	if len(encoded) != bcryptBytes {
 		return malformed("bcrypt: not of %d bytes", bcryptBytes)

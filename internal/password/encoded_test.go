@@ -140,6 +140,9 @@ func FuzzCheckEncoded(f *testing.F) {
 	for _, v := range vectors {
 		f.Add(v.encoded)
 	}
+	for _, v := range importedVectors {
+		f.Add(v.encoded)
+	}
 	for _, s := range []string{"", "$", "$2b$", "$argon2id$v=19$$$", argon2id("m=4294967295,t=4294967295,p=255"), goodBcrypt[:59]} {
 		f.Add(s)
 	}
@@ -156,6 +159,13 @@ func FuzzCheckEncoded(f *testing.F) {
 		}
 		if len(encoded) > maxEncodedBytes {
 			t.Fatalf("%d bytes accepted", len(encoded))
+		}
+		if isImported(encoded) {
+			im, err := parseImported(encoded)
+			if err != nil || im.derive == nil || len(im.key) < minKeyBytes || len(im.key) > maxKeyBytes {
+				t.Fatalf("accepted, but %v, hash of %d bytes", err, len(im.key))
+			}
+			return
 		}
 		if !strings.HasPrefix(encoded, argon2idPrefix) {
 			if cost, err := bcrypt.Cost([]byte(encoded)); err != nil || cost > maxBcryptCost {

@@ -124,8 +124,8 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 
 // Verify reports whether encoded is a hash of password. The error wraps ErrMalformed if CheckEncoded refuses encoded; it
 // is a *BusyError when too many calls wait, and ctx's error if ctx ends before a worker is free. With an error the Result is
-// zero. A password that no hash can stand for (empty, longer than MaxBytes; for bcrypt longer than 72 bytes or with a
-// NUL) costs the same work as any wrong one.
+// zero. A password that no hash can stand for (empty, longer than MaxBytes; for bcrypt longer than 72 bytes;
+// with a NUL for any kind but argon2id) costs the same work as any wrong one.
 func (h *Hasher) Verify(ctx context.Context, encoded, password string) (Result, error) {
 	if strings.HasPrefix(encoded, argon2idPrefix) {
 		p, err := parsePHC(encoded)
@@ -134,6 +134,14 @@ func (h *Hasher) Verify(ctx context.Context, encoded, password string) (Result, 
 		}
 		ok, err := h.match(ctx, p, password)
 		return Result{OK: ok, Rehash: ok && p.weakerThan(h.params)}, err
+	}
+	if isImported(encoded) {
+		im, err := parseImported(encoded)
+		if err != nil {
+			return Result{}, err
+		}
+		ok, err := h.matchImported(ctx, im, password)
+		return Result{OK: ok, Rehash: ok}, err
 	}
 	if err := checkBcrypt(encoded); err != nil {
 		return Result{}, err

@@ -1,0 +1,41 @@
+package node
+
+import (
+	"fmt"
+
+	"github.com/knell-auth/knell/internal/password"
+)
+
+// NormalName returns the form under which a login name is kept: two names are one user's if it is the same. ErrBadRequest.
+func NormalName(name string) (string, error) { return normalName(name) }
+
+// CheckUser returns why CreateUser would refuse nu, as far as this replica knows, or nil. It hashes nothing and changes
+// nothing. ErrBadRequest, ErrExists, ErrNotCurrent.
+func (n *Node) CheckUser(nu NewUser) error {
+	lease := n.hot.lease.Load()
+	_, err := n.checkUser(nu)
+	if err == nil {
+		err = checkCredential(nu.Password, nu.Hash)
+	}
+	if !lease.Valid(n.clock.read()) {
+		return ErrNotCurrent
+	}
+	return err
+}
+
+// checkCredential returns an error unless there is either a password that may be set or a hash that can be checked.
+func checkCredential(pw, hash string) error {
+	var err error
+	switch {
+	case (pw == "") == (hash == ""):
+		return fmt.Errorf("%w: want a password or a hash, and not both", ErrBadRequest)
+	case hash != "":
+		err = password.CheckEncoded(hash)
+	default:
+		err = password.CheckNew(pw)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrBadRequest, err)
+	}
+	return nil
+}

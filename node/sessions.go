@@ -1,0 +1,186 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/knell-auth/knell/events"
+)
+
+// Session is a live session as its user sees it.
+type Session struct {
+	ID        events.ID
+	Client    string // OAuth client, "" for a first-party login
+	Scope     []string
+	Address   string // of the newest login or refresh; "": not known
+	UserAgent string
+	Remember  bool
+	Started   time.Time
+	Refreshed time.Time // zero: never
+	Expires   time.Time // when it ends unless it is used; no refresh is possible after it
+}
+
+// UserSessions returns the live sessions of a user, the newest first, none for a user that does not exist. ErrNotCurrent.
+func (n *Node) UserSessions(user events.ID) ([]Session, error) {
+	var list []Session
+	err := n.whileCurrent(func() {
+		now := n.unix(n.clock.read())
+		if u := n.state.users[user]; u != nil {
+			for ses := u.head; ses != nil; ses = ses.next {
+				if sessionEnd(ses) > now {
+					list = append(list, ses.view())
+				}
+			}
+		}
+	})
+	return list, err
+}
+
+// whileCurrent takes the three steps of every answer that depends on the state: it reads the end of the lease, calls look
+// with Node.mu held for reading, and compares the clocks with that same lease. Of ErrNotCurrent nothing may be answered.
+func (n *Node) whileCurrent(look func()) error {
+	lease := n.hot.lease.Load()
+	n.mu.RLock()
+	look()
+	n.mu.RUnlock()
+	if !lease.Valid(n.clock.read()) {
+		return ErrNotCurrent
+	}
+	return nil
+}
+
+// view copies ses for callers; Node.mu is held.
+func (ses *session) view() Session {
+	v := Session{
+		ID: ses.id, Scope: strings.Fields(ses.scope.Value()), UserAgent: ses.device.agent.Value(), Remember: ses.remember,
+		Started: time.Unix(ses.device.started, 0), Expires: time.Unix(sessionEnd(ses), 0),
+	}
+	if ses.client != nil {
+		v.Client = ses.client.id
+	}
+	if ses.device.address != [16]byte{} {
+		v.Address = netip.AddrFrom16(ses.device.address).Unmap().String()
+	}
+	if ses.generation > 0 {
+		v.Refreshed = time.Unix(ses.issuedAt, 0)
+	}
+	return v
+}
+
+// EndSession ends a session by its id; owner, unless it is zero, must be whose session it is. It returns when no replica
+// accepts a token of it any more, also for one that ended lately. ErrNotFound: there is no such session, and there was none
+// lately; ErrFull and the common errors.
+func (n *Node) EndSession(ctx context.Context, id, owner events.ID, o Origin) error {
+	if err := n.endedSession(ctx, id); !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	n.mu.RLock()
+	live := n.state.sessions[id] != nil
+	n.mu.RUnlock()
+	// The log says whether there is such a session: this replica may lag within its lease. But ids that somebody makes up must
+	// not fill the room that is kept for revocations.
+	if !live && n.nearlyFull(loginShare) {
+		return ErrFull
+	}
+	return n.endSession(ctx, id, owner, o)
+}
+
+// endSession appends the revocation of a session and waits for the barrier.
+func (n *Node) endSession(ctx context.Context, id, owner events.ID, o Origin) error {
+	d := &events.SessionRevoked{Session: id, User: owner}
+	out, err := n.commit(ctx, n.newEvent(d, id.String(), o), narrowing)
+	if err != nil || out.void == "" {
+		return err
+	}
+	return n.endedSession(ctx, id) // somebody else ended it: it is done when that revocation is
+}
+
+// endedSession waits for the barrier of a revocation that is in the log. ErrNotFound: there is none.
+func (n *Node) endedSession(ctx context.Context, id events.ID) error {
+	seq, ok := n.state.revoked.Lookup(id)
+	if !ok {
+		return fmt.Errorf("%w: session", ErrNotFound)
+	}
+	return n.barrier(ctx, seq)
+}
+
+// LogoutOthers ends all sessions of the token's user but its own, which must be live. It returns when no replica accepts a
+// token of them any more. ErrBadRequest for a client's own token, and Verify's errors.
+func (n *Node) LogoutOthers(ctx context.Context, accessToken string, o Origin) error {
+	for range tries {
+		id, user, err := n.verifyUser(ctx, accessToken)
+		if err != nil {
+			return err
+		}
+		err = n.change(ctx, &events.UserRevoked{User: user, Except: id.Session()}, user.String(), actor(o, user))
+		if !errors.Is(err, errChanged) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: the session keeps changing", ErrUnknownOutcome)
+}
+
+// LogoutAll ends all sessions of the token's user. It returns when no replica accepts a token of them any more. A token that
+// has ended gives no right to end others; but when it ended with all others, so that this is the same request again, it waits
+// for the barrier of that. Errors as LogoutOthers.
+func (n *Node) LogoutAll(ctx context.Context, accessToken string, o Origin) error {
+	_, user, err := n.verifyUser(ctx, accessToken)
+	if errors.Is(err, ErrRevoked) {
+		return n.endedWithAll(ctx, accessToken)
+	}
+	if err != nil {
+		return err
+	}
+	return n.change(ctx, &events.UserRevoked{User: user}, user.String(), actor(o, user))
+}
+
+// verifyUser verifies the token of a user.
+func (n *Node) verifyUser(ctx context.Context, accessToken string) (Identity, events.ID, error) {
+	id, err := n.Verify(ctx, accessToken)
+	if err != nil {
+		return Identity{}, events.ID{}, err
+	}
+	user, err := events.ParseID(id.Subject())
+	if err != nil {
+		return Identity{}, events.ID{}, fmt.Errorf("%w: the token is a client's own: it has no user", ErrBadRequest)
+	}
+	return id, user, nil
+}
+
+// endedWithAll waits for the barrier of the newest cut-off of the token's user, if the token's session ended with it or before
+// it. ErrRevoked: it did not.
+func (n *Node) endedWithAll(ctx context.Context, accessToken string) error {
+	c, err := n.authentic(ctx, accessToken, liveOnly)
+	if err != nil {
+		return err
+	}
+	user, err := events.ParseID(c.Subject)
+	if err != nil {
+		return ErrRevoked
+	}
+	var cutoff uint64
+	err = n.whileCurrent(func() {
+		if u := n.state.users[user]; u != nil {
+			cutoff = u.cutoff
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if seq, ok := n.state.revoked.Lookup(events.ID(c.Session)); !ok || seq > cutoff {
+		return ErrRevoked
+	}
+	return n.barrier(ctx, cutoff)
+}
+
+// actor returns o with its actor filled in: the user itself, if nobody is named.
+func actor(o Origin, user events.ID) Origin {
+	if o.Actor == "" {
+		o.Actor = user.String()
+	}
+	return o
+}
