@@ -76,6 +76,9 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	// Sync is what /status says about the log's writes: whether each is on disk before it is acknowledged. "": always.
 	Sync string
+	// LogCopy returns what /status says about the copy of the log that this replica's server holds: "current", or "behind", or ""
+	// when there is none. Nil: "".
+	LogCopy func() string
 	// Logger gets one debug line a request and the details of internal errors. Nil: slog.Default.
 	Logger *slog.Logger
 }
@@ -92,6 +95,7 @@ type api struct {
 	proxies    []netip.Prefix
 	log        *slog.Logger
 	sync       string
+	logCopy    func() string
 	local      bool // requests come from the operator's own machine; no token is asked for
 }
 
@@ -105,6 +109,9 @@ func newAPI(n Node, cfg Config) *api {
 	}
 	if a.log == nil {
 		a.log = slog.Default()
+	}
+	if a.logCopy = cfg.LogCopy; a.logCopy == nil {
+		a.logCopy = func() string { return "" }
 	}
 	return a
 }
