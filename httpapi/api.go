@@ -117,7 +117,7 @@ type api struct {
 	logCopy    func() string
 	passwords  bool   // the password grant is on
 	metadata   []byte // of the issuer; nil when that is no URL
-	local      bool // requests come from the operator's own machine; no token is asked for
+	local      bool   // requests come from the operator's own machine; no token is asked for
 }
 
 func newAPI(n Node, cfg Config) *api {
