@@ -103,6 +103,9 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	// Sync is what /status says about the log's writes: whether each is on disk before it is acknowledged. "": always.
 	Sync string
+	// LogCopy returns what /status says about the copy of the log that this replica's server holds: "current", or "behind", or ""
+	// when there is none. Nil: "".
+	LogCopy func() string
 	// Logger gets one debug line a request and the details of internal errors. Nil: slog.Default.
 	Logger *slog.Logger
 }
@@ -119,9 +122,10 @@ type api struct {
 	proxies    []netip.Prefix
 	log        *slog.Logger
 	sync       string
-	passwords  bool // the password grant is on
-	metadata   []byte
-	local      bool // requests come from the operator's own machine; no token is asked for
+	logCopy    func() string
+	passwords  bool   // the password grant is on
+	metadata   []byte // of the issuer; nil when that is no URL
+	local      bool   // requests come from the operator's own machine; no token is asked for
 }
 
 func newAPI(n Node, cfg Config) *api {
@@ -137,6 +141,9 @@ func newAPI(n Node, cfg Config) *api {
 	}
 	if a.log == nil {
 		a.log = slog.Default()
+	}
+	if a.logCopy = cfg.LogCopy; a.logCopy == nil {
+		a.logCopy = func() string { return "" }
 	}
 	return a
 }

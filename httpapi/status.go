@@ -57,8 +57,9 @@ func (a *api) publicStatus(w http.ResponseWriter, _ *http.Request) {
 		Ready       bool         `json:"ready"`
 		LeaseMS     int64        `json:"lease_ms"`
 		Sync        string       `json:"sync"`
+		LogCopy     string       `json:"log_copy,omitempty"`
 		Peers       []statusPeer `json:"peers"`
-	}{s.Node, s.Incarnation, s.Epoch, s.Applied, s.Digest, s.Ready, s.Lease.Milliseconds(), a.sync, peersOf(s)})
+	}{s.Node, s.Incarnation, s.Epoch, s.Applied, s.Digest, s.Ready, s.Lease.Milliseconds(), a.sync, a.logCopy(), peersOf(s)})
 }
 
 // fullStatus serves GET /admin, and GET /status on the local socket: all that the replica says about itself.
@@ -68,8 +69,9 @@ func (a *api) fullStatus(w http.ResponseWriter, _ *http.Request) {
 		node.Status
 		LeaseMS int64        `json:"lease_ms"`
 		Sync    string       `json:"sync"`
+		LogCopy string       `json:"log_copy,omitempty"`
 		Peers   []statusPeer `json:"peers"` // instead of the embedded one
-	}{s, s.Lease.Milliseconds(), a.sync, peersOf(s)})
+	}{s, s.Lease.Milliseconds(), a.sync, a.logCopy(), peersOf(s)})
 }
 
 func peersOf(s node.Status) []statusPeer {

@@ -14,14 +14,14 @@ import (
 
 // mint signs the tokens of a session's generation g, which this replica has applied.
 func (n *Node) mint(id events.ID, g generation) (Tokens, error) {
-	s := n.signing.with.Load()
-	if s == nil {
-		return Tokens{}, fmt.Errorf("%w: the signing key was revoked a moment ago", ErrNotCurrent)
-	}
 	n.mu.RLock()
-	ses := n.state.sessions[id]
-	if ses == nil {
+	// Both at one point of the log: when the key is revoked after it, the session's word that is remembered below is dead.
+	s, ses := n.signing.with.Load(), n.state.sessions[id]
+	if s == nil || ses == nil {
 		n.mu.RUnlock()
+		if s == nil {
+			return Tokens{}, fmt.Errorf("%w: the signing key was revoked a moment ago", ErrNotCurrent)
+		}
 		return Tokens{}, fmt.Errorf("%w: session has ended", ErrInvalidGrant)
 	}
 	c, refresh := n.claims(ses, g)

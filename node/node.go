@@ -63,7 +63,7 @@ type hot struct {
 
 // signing is what this replica makes and checks tokens with.
 type signing struct {
-	with    atomic.Pointer[signer] // nil unless every live replica knows these keys and they were not revoked
+	with    atomic.Pointer[signer] // nil unless every live replica knows these keys and they were not revoked; written under Node.mu
 	revoked chan struct{}          // has an element when the keys were revoked
 	gate    token.Verifier
 }
