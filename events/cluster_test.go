@@ -78,9 +78,12 @@ func (c *crowd) end() (last uint64) {
 func TestLeaderDies(t *testing.T) {
 	servers := startServers(t)
 	j := newJetStream(t, servers, events.Config{Replicas: 3})
-	st, err := j.logs["a"].Stat(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	var st events.Stat
+	for st.Leader == "" { // a busy machine may be electing another one
+		var err error
+		if st, err = j.logs["a"].Stat(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	c := &crowd{stop: make(chan struct{}), acked: map[events.ID]uint64{}}
 	var leader *server.Server
