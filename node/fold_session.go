@@ -252,6 +252,7 @@ func (ses *session) unlink() {
 type wordPool struct {
 	next uint32
 	free []freeWord // by rising release time where lifetimes are equal; else an index merely waits longer
+	dead []uint32   // scratch: what the message in hand gave back
 }
 
 type freeWord struct {
@@ -271,4 +272,5 @@ func (p *wordPool) take(logTime int64) uint32 {
 
 func (p *wordPool) put(word uint32, release int64) {
 	p.free = append(p.free, freeWord{word, release})
+	p.dead = append(p.dead, word)
 }
