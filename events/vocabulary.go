@@ -120,7 +120,8 @@ type ClientRevoked struct {
 	ClientSeq uint64
 }
 
-// SigningKeyRevoked makes every token signed by the key invalid.
+// SigningKeyRevoked makes every token invalid that was signed with the keys that a NodeKey published under this kid: access tokens
+// and refresh tokens.
 type SigningKeyRevoked struct{ Key string }
 
 // AllRevoked ends every session.
@@ -237,8 +238,8 @@ type NodeLeft struct{ Incarnation ID }
 // NodeKey publishes the keys that a replica signs with.
 type NodeKey struct {
 	Key           string // RFC 7638 thumbprint of Public, the JWT kid
-	Alg           string // "EdDSA"
-	Public        []byte // Ed25519 public key of access tokens
+	Alg           string // "EdDSA", "ES256" or "RS256"
+	Public        []byte // public key of access tokens: Ed25519, an uncompressed point of P-256, or the DER of an RSAPublicKey
 	RefreshPublic []byte // Ed25519 public key of refresh tokens; never in the JWKS
 	Incarnation   ID
 }

@@ -30,7 +30,7 @@ type Sessions interface {
 	ClientToken(ctx context.Context, client string, scope []string, o node.Origin) (node.Tokens, error)
 }
 
-// Accounts administers users and clients.
+// Accounts administers users.
 type Accounts interface {
 	Users() []node.User
 	UserByName(name string) (node.User, bool)
@@ -41,14 +41,31 @@ type Accounts interface {
 	SetPassword(ctx context.Context, id events.ID, password string, o node.Origin) error
 	SetRoles(ctx context.Context, id events.ID, roles, scope []string, o node.Origin) error
 	RevokeUser(context.Context, events.ID, node.Origin) error
-	CreateClient(context.Context, node.NewClient, node.Origin) error
+}
+
+// Tokens looks after tokens that clients and services have.
+type Tokens interface {
+	Issuer() string
+	RevokeToken(ctx context.Context, token, client string, o node.Origin) error
+	Introspect(ctx context.Context, token, client string) (info node.TokenInfo, active bool, err error)
+}
+
+// Keys looks after the keys that tokens are signed with.
+type Keys interface {
+	JWKS() ([]byte, error)
+	Keys() []node.SigningKey
+	RevokeKey(ctx context.Context, kid string, o node.Origin) error
 }
 
 // Node is what the handlers need of a replica; *node.Node is one.
 type Node interface {
 	Verifier
 	Sessions
+	Tokens
+	Keys
 	Accounts
+	Clients
+	Authorization
 	Ready() bool
 	Status() node.Status
 }
@@ -72,6 +89,9 @@ type Config struct {
 	LogoutWait time.Duration
 	// Commands is the context of commands: what still waits when it ends is answered 503. Nil: they are waited for.
 	Commands context.Context
+	// PasswordGrant lets clients log users in with their passwords at /token (RFC 6749 section 4.3), which RFC 9700 section 2.4
+	// leaves to first parties. False: unsupported_grant_type.
+	PasswordGrant bool
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed. None: the connection's address counts.
 	TrustedProxies []netip.Prefix
 	// Sync is what /status says about the log's writes: whether each is on disk before it is acknowledged. "": always.
@@ -92,11 +112,16 @@ type api struct {
 	proxies    []netip.Prefix
 	log        *slog.Logger
 	sync       string
+	passwords  bool // the password grant is on
+	metadata   []byte
 	local      bool // requests come from the operator's own machine; no token is asked for
 }
 
 func newAPI(n Node, cfg Config) *api {
-	a := &api{n: n, logoutWait: cfg.LogoutWait, proxies: cfg.TrustedProxies, log: cfg.Logger, sync: cmp.Or(cfg.Sync, "always")}
+	a := &api{
+		n: n, logoutWait: cfg.LogoutWait, proxies: cfg.TrustedProxies, log: cfg.Logger, sync: cmp.Or(cfg.Sync, "always"),
+		passwords: cfg.PasswordGrant, metadata: newMetadata(n.Issuer(), cfg.PasswordGrant),
+	}
 	if a.logoutWait <= 0 {
 		a.logoutWait = defaultLogoutWait
 	}
@@ -123,15 +148,25 @@ func New(n Node, cfg Config) http.Handler {
 		get(r, "/readyz", a.readyz)
 		get(r, "/status", a.publicStatus)
 		r.Post("/token", a.token)
+		r.Post("/revoke", a.revokeToken)
+		r.Post("/introspect", a.introspect)
+		get(r, "/.well-known/jwks.json", a.jwks)
+		get(r, "/.well-known/oauth-authorization-server", a.serverMetadata)
+		get(r, "/.well-known/openid-configuration", a.serverMetadata)
 		r.Post("/logout", a.logout)
+		get(r, "/authorize", a.authorize)
+		r.Post("/authorize", a.authorize)
 
 		r.Group(func(r chi.Router) {
 			r.Use(Authenticate(n))
 			get(r.With(RequireScope("profile")), "/profile", a.profile)
+			get(r.With(RequireScope("openid")), "/userinfo", a.userInfo)
+			r.With(RequireScope("openid")).Post("/userinfo", a.userInfo)
 			r.Group(func(r chi.Router) {
 				r.Use(RequireScope("admin"))
 				get(r, "/admin", a.fullStatus)
 				a.accountRoutes(r)
+				a.keyRoutes(r)
 			})
 		})
 	})
@@ -151,6 +186,7 @@ func NewLocal(n LocalNode, cfg Config) http.Handler {
 		r.Group(func(r chi.Router) {
 			r.Use(a.requireReady)
 			a.accountRoutes(r)
+			a.keyRoutes(r)
 		})
 	})
 	return r
@@ -179,7 +215,7 @@ func (a *api) accountRoutes(r chi.Router) {
 	r.Post("/users/{id}/password", a.setPassword)
 	r.Post("/users/{id}/roles", a.setRoles)
 	r.Post("/users/{id}/logout", a.logoutUser)
-	r.Post("/clients", a.createClient)
+	a.clientRoutes(r)
 }
 
 // get serves GET and HEAD; net/http leaves the body of an answer to HEAD away.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -43,6 +44,42 @@ func benchInProcess(b *testing.B, h http.Handler, tokens []string) {
 	for i := 0; b.Loop(); i++ {
 		clear(w.h)
 		h.ServeHTTP(w, requests[i%len(requests)])
+		if w.status != 0 {
+			b.Fatalf("status %d", w.status)
+		}
+	}
+}
+
+// BenchmarkIntrospect measures POST /introspect, asked by a confidential client, beside an empty chi handler, in process.
+func BenchmarkIntrospect(b *testing.B) {
+	w := newWorld(b)
+	empty := chi.NewRouter()
+	empty.Post("/introspect", func(http.ResponseWriter, *http.Request) {})
+	few, many := w.tokens(b, 1), w.tokens(b, 10_000)
+	basic := w.vars["svc-basic"]
+	b.Run("empty chi", func(b *testing.B) { benchIntrospect(b, empty, basic, few) })
+	b.Run("one token", func(b *testing.B) { benchIntrospect(b, w.handler, basic, few) })
+	b.Run("10000 tokens", func(b *testing.B) { benchIntrospect(b, w.handler, basic, many) })
+	b.Run("not active", func(b *testing.B) { benchIntrospect(b, w.handler, basic, []string{"45ghiukldjahdnhzdauz"}) })
+}
+
+func benchIntrospect(b *testing.B, h http.Handler, basic string, tokens []string) {
+	bodies := make([]*strings.Reader, len(tokens))
+	requests := make([]*http.Request, len(tokens))
+	for i, token := range tokens {
+		bodies[i] = strings.NewReader("token=" + token)
+		requests[i] = httptest.NewRequest("POST", "/introspect", bodies[i])
+		requests[i].Header.Set("Authorization", "Basic "+basic)
+		requests[i].Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	w := newDiscard()
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		clear(w.h)
+		n := i % len(requests)
+		bodies[n].Seek(0, io.SeekStart)
+		requests[n].Body = io.NopCloser(bodies[n])
+		h.ServeHTTP(w, requests[n])
 		if w.status != 0 {
 			b.Fatalf("status %d", w.status)
 		}

@@ -43,6 +43,18 @@ func clientCredentials(r *http.Request, form map[string]string) (credentials, er
 	return c, nil
 }
 
+// confidential returns the confidential client that r and form authenticate. A public one cannot prove who it is.
+func (a *api) confidential(r *http.Request, form map[string]string) (string, error) {
+	c, err := clientCredentials(r, form)
+	switch {
+	case err != nil:
+		return "", err
+	case c.id == "" || c.secret == "":
+		return "", node.ErrInvalidClient
+	}
+	return c.id, a.n.AuthenticateClient(r.Context(), c.id, c.secret)
+}
+
 // parseBasic parses an Authorization value of the scheme Basic, in which id and secret are form-encoded (RFC 6749 section
 // 2.3.1).
 func parseBasic(value string) (credentials, bool) {

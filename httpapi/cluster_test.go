@@ -22,6 +22,7 @@ type cluster struct {
 	nodes map[string]*node.Node
 	api   map[string]http.Handler
 	user  node.User // alice
+	node  *node.Node // one of the replicas
 }
 
 // replicas runs f in a bubble.
@@ -34,8 +35,10 @@ func replicas(t *testing.T, cfg Config, f func(t *testing.T, c *cluster)) {
 		for _, name := range []string{"a", "b", "c"} {
 			c.log[name] = log.Node(name)
 			n = startNode(t, name, c.log[name], slog.New(slog.DiscardHandler))
+			cfg.PasswordGrant = true
 			c.nodes[name], c.api[name] = n, New(n, cfg)
 		}
+		c.node = n
 		var err error
 		c.user, err = n.CreateUser(t.Context(), node.NewUser{
 			Name: "alice", Password: passwords["alice"], Scope: []string{"profile"},

@@ -58,7 +58,7 @@ func TestErrorAnswers(t *testing.T) {
 			t.Run(c.name, func(t *testing.T) {
 				log, _ := logTo()
 				n := &scripted{err: err, retry: 1500 * time.Millisecond}
-				h := New(n, Config{Logger: log})
+				h := New(n, Config{Logger: log, PasswordGrant: true})
 				local := NewLocal(n, Config{Logger: log})
 
 				w := call(h, "POST", "/token", loginForm, formType)
@@ -131,7 +131,7 @@ func checkDiscreet(t *testing.T, body string) {
 // The details of an unforeseen error go to the log, with the request id that the client was told.
 func TestUnforeseenErrorIsLogged(t *testing.T) {
 	log, logged := logTo()
-	h := New(&scripted{err: errors.New(secretDetail)}, Config{Logger: log})
+	h := New(&scripted{err: errors.New(secretDetail)}, Config{Logger: log, PasswordGrant: true})
 	w := call(h, "GET", "/verify?x=query-secret", "", "Authorization: Bearer header-secret", "X-Request-Id: req-1")
 	expect(t, w, 500, "X-Request-Id: req-1")
 	if got := logged.String(); !strings.Contains(got, "hunter2") || !strings.Contains(got, "request_id=req-1") {
@@ -146,7 +146,7 @@ func TestUnforeseenErrorIsLogged(t *testing.T) {
 func TestPanicIs500(t *testing.T) {
 	for _, path := range []string{"/verify", "/profile"} {
 		log, logged := logTo()
-		h := New(&scripted{panics: "kaboom"}, Config{Logger: log})
+		h := New(&scripted{panics: "kaboom"}, Config{Logger: log, PasswordGrant: true})
 		w := call(h, "GET", path, "", "Authorization: Bearer abc")
 		expect(t, w, 500, "Content-Type: application/problem+json")
 		if strings.Contains(w.Body.String(), "kaboom") || !strings.Contains(logged.String(), "kaboom") {

@@ -134,7 +134,7 @@ func methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 		path = r.URL.Path
 	}
 	var allowed []string
-	for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+	for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete} {
 		if rctx.Routes.Match(chi.NewRouteContext(), m, path) {
 			allowed = append(allowed, m)
 		}

@@ -74,7 +74,27 @@ func (s *scripted) SetPassword(context.Context, events.ID, string, node.Origin) 
 func (s *scripted) SetRoles(context.Context, events.ID, []string, []string, node.Origin) error {
 	return s.err
 }
+func (s *scripted) Clients() ([]node.Client, error)                                 { return nil, s.err }
+func (s *scripted) ClientByID(string) (node.Client, error)                          { return node.Client{}, s.err }
 func (s *scripted) CreateClient(context.Context, node.NewClient, node.Origin) error { return s.err }
+func (s *scripted) ChangeClient(context.Context, string, node.ClientChange, node.Origin) error {
+	return s.err
+}
+func (s *scripted) RotateClientSecret(context.Context, string, string, time.Duration, node.Origin) error {
+	return s.err
+}
+func (s *scripted) DisableClient(context.Context, string, node.Origin) error { return s.err }
+func (s *scripted) EnableClient(context.Context, string, node.Origin) error  { return s.err }
+func (s *scripted) DeleteClient(context.Context, string, node.Origin) error  { return s.err }
+func (s *scripted) ClientForCode(string) (node.Client, error)                { return node.Client{}, s.err }
+func (s *scripted) SealRequest(node.CodeRequest) string                      { return "" }
+func (s *scripted) OpenRequest(string) (node.CodeRequest, error)             { return node.CodeRequest{}, s.err }
+func (s *scripted) IssueCode(context.Context, node.CodeRequest, node.LoginRequest) (string, error) {
+	return "", s.err
+}
+func (s *scripted) RedeemCode(context.Context, node.CodeRedemption) (node.Tokens, error) {
+	return node.Tokens{}, s.err
+}
 func (s *scripted) ReadLog(context.Context, uint64, uint64, func(node.LogEntry) error) (node.LogEnd, error) {
 	return node.LogEnd{}, s.err
 }

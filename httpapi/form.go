@@ -10,20 +10,28 @@ import (
 	"unicode/utf8"
 )
 
-// maxForm is the size in bytes up to which a form is read.
-const maxForm = 4 << 10
+// maxForm is the size in bytes up to which a form is read, maxTokenForm that of one that may hold an access token.
+const (
+	maxForm      = 4 << 10
+	maxTokenForm = 8 << 10
+)
 
 // readForm returns the parameters in the body of r as RFC 6749 sections 3.2 and 4.3.2 and appendix B want them: form-encoded
 // UTF-8, none twice; an empty one counts as absent. The URL must have no query, because parameters there are in the log
 // of every proxy.
 func readForm(w http.ResponseWriter, r *http.Request) (map[string]string, error) {
+	return readFormUpTo(w, r, maxForm)
+}
+
+// readFormUpTo is readForm for a body of at most limit bytes.
+func readFormUpTo(w http.ResponseWriter, r *http.Request, limit int64) (map[string]string, error) {
 	if r.URL.RawQuery != "" {
 		return nil, badRequest("parameters belong into the body, not into the URL")
 	}
 	if types := r.Header["Content-Type"]; len(types) != 1 || !isMediaType(types[0], "application/x-www-form-urlencoded") {
 		return nil, badRequest("the body must be application/x-www-form-urlencoded")
 	}
-	body, err := readBody(w, r, maxForm)
+	body, err := readBody(w, r, limit)
 	if err != nil {
 		return nil, err
 	}

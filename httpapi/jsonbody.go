@@ -13,7 +13,8 @@ import (
 // maxJSON is the size in bytes up to which a JSON body is read.
 const maxJSON = 64 << 10
 
-// members maps the members that an object may have to pointers at what they set: *string, *bool or *[]string.
+// members maps the members that an object may have to pointers at what they set: *string, *bool or *[]string, or **string,
+// which stays nil when the member is not there.
 type members map[string]any
 
 // readJSON sets m from the body of r, which is one JSON object. Unknown members, members that occur twice, wrong types,
@@ -96,6 +97,12 @@ func decodeMember(dec *json.Decoder, name string, target any) error {
 		if err = unmarshalSet(raw, target); err == nil {
 			err = checkText(*target)
 		}
+	case **string:
+		var s string
+		if err = unmarshalSet(raw, &s); err == nil {
+			err = checkText(s)
+		}
+		*target = &s
 	case *bool:
 		want = "true or false"
 		err = unmarshalSet(raw, target)
@@ -105,6 +112,9 @@ func decodeMember(dec *json.Decoder, name string, target any) error {
 		if err = unmarshalSet(raw, &items); err == nil {
 			*target, err = allSet(items)
 		}
+	case *int64:
+		want = "a whole number"
+		err = unmarshalSet(raw, target)
 	default:
 		panic("httpapi: member of an unsupported type")
 	}

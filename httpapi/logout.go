@@ -46,11 +46,19 @@ func (a *api) thisSession(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// revoke runs a command that returns when every replica follows it, and answers 204 then. It waits for a.logoutWait, or
+// revoke runs a command that returns when every replica follows it, and answers 204 then; errors are problem documents.
+func (a *api) revoke(w http.ResponseWriter, r *http.Request, command func(context.Context) error) {
+	a.await(w, r, command, http.StatusNoContent, fail)
+}
+
+// failure answers an error in the form of an endpoint: fail, or failToken.
+type failure func(http.ResponseWriter, *http.Request, retrier, error)
+
+// await runs a command that returns when every replica follows it, and answers with done and no body then. It waits for a.logoutWait, or
 // as long as the client prefers (RFC 7240; at least a second, since the command has to be recorded first). A client that
 // prefers to wait less is told 202 with the replicas that are pending; any other gets 503, and so does everybody
 // whose command may not have been recorded.
-func (a *api) revoke(w http.ResponseWriter, r *http.Request, command func(context.Context) error) {
+func (a *api) await(w http.ResponseWriter, r *http.Request, command func(context.Context) error, done int, failed failure) {
 	wait := a.logoutWait
 	preference, preferred := preferredWait(r.Header)
 	if preferred {
@@ -67,11 +75,11 @@ func (a *api) revoke(w http.ResponseWriter, r *http.Request, command func(contex
 	case preferred && (err == nil || errors.As(err, &pending)):
 		w.Header().Set("Preference-Applied", "wait="+strconv.FormatInt(int64(wait/time.Second), 10))
 	case err != nil:
-		fail(w, r, a.n, err)
+		failed(w, r, a.n, err)
 		return
 	}
 	if pending == nil {
-		w.WriteHeader(http.StatusNoContent)
+		w.WriteHeader(done)
 		return
 	}
 	names := pending.Pending

@@ -44,14 +44,19 @@ func (a *api) grant(w http.ResponseWriter, r *http.Request) (node.Tokens, error)
 	grant, required := a.password, []string{"username", "password"}
 	switch form["grant_type"] {
 	case "password":
+		if !a.passwords {
+			return node.Tokens{}, oauthError(codeUnsupportedGrantType, "the password grant is switched off here")
+		}
 	case "refresh_token":
 		grant, required = a.refresh, []string{"refresh_token"}
+	case "authorization_code":
+		grant, required = a.redeemCode, []string{"code", "code_verifier"}
 	case "client_credentials":
 		grant, required = a.clientGrant, nil
 	case "":
 		return node.Tokens{}, badRequest("parameter grant_type is missing")
 	default:
-		return node.Tokens{}, oauthError(codeUnsupportedGrantType, "grant_type must be password, refresh_token or client_credentials")
+		return node.Tokens{}, oauthError(codeUnsupportedGrantType, "there is no such grant_type here")
 	}
 	for _, name := range required {
 		if form[name] == "" {

@@ -133,25 +133,3 @@ func (a *api) changeUser(w http.ResponseWriter, r *http.Request, m members,
 	}
 	a.revoke(w, r, func(ctx context.Context) error { return command(ctx, id, o) })
 }
-
-// createClient serves POST /clients. A client without a secret is a public one.
-func (a *api) createClient(w http.ResponseWriter, r *http.Request) {
-	var c node.NewClient
-	o := a.origin(r)
-	err := readJSON(w, r, members{"id": &c.ID, "name": &c.Name, "secret": &c.Secret, "scopes": &c.Scope, "reason": &o.Reason}, "id")
-	if err == nil {
-		ctx, cancel := commandContext(r, a.logoutWait)
-		defer cancel()
-		err = a.n.CreateClient(ctx, c, o)
-	}
-	if err != nil {
-		fail(w, r, a.n, err)
-		return
-	}
-	writeJSON(w, http.StatusCreated, struct {
-		ID     string   `json:"id"`
-		Name   string   `json:"name"`
-		Scopes []string `json:"scopes"`
-		Public bool     `json:"public"`
-	}{c.ID, c.Name, list(c.Scope), c.Secret == ""})
-}

@@ -65,7 +65,7 @@ func newWorld(t testing.TB) *world {
 	logger := slog.New(slog.NewTextHandler(w.logged, &slog.HandlerOptions{Level: level}))
 	w.log = eventstest.New(t)
 	w.node = startNode(t, "n1", w.log.Node("n1"), logger)
-	w.handler = New(w.node, Config{Logger: logger})
+	w.handler = New(w.node, Config{Logger: logger, PasswordGrant: true})
 	w.address = serve(t, w.handler)
 	w.populate(t)
 	return w

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/knell-auth/knell/events"
 	"github.com/knell-auth/knell/internal/password"
@@ -34,6 +33,7 @@ func (n *Node) CreateUser(ctx context.Context, nu NewUser, o Origin) (User, erro
 	}
 	d := &events.SecretUser{
 		User: events.NewID(), Name: name, Hash: hash, Roles: nu.Roles, Scope: nu.Scope, Disabled: nu.Disabled,
+		Email: nu.Email, FullName: nu.FullName,
 	}
 	if err := n.change(ctx, d, d.User.String(), o); err != nil {
 		return User{}, err
@@ -191,136 +191,7 @@ func (u *user) view() (User, bool) {
 		return User{}, false
 	}
 	return User{
-		ID: u.id, Name: u.name, Roles: slices.Clone(u.roles), Scope: slices.Clone(u.scope), Disabled: u.disabled,
+		ID: u.id, Name: u.name, Email: u.email, FullName: u.fullName, Roles: slices.Clone(u.roles), Scope: slices.Clone(u.scope), Disabled: u.disabled,
 		Created: time.Unix(u.created, 0).UTC(), Sessions: u.count,
 	}, true
-}
-
-// maxClientName bounds the name of a client that people see, in bytes.
-const maxClientName = 256
-
-// CreateClient creates an OAuth client and returns when every replica knows it.
-func (n *Node) CreateClient(ctx context.Context, nc NewClient, o Origin) error {
-	if !clientID(nc.ID) {
-		return fmt.Errorf("%w: client id must have 1 to 64 of A-Z a-z 0-9 . _ -, and must not look like a user id", ErrBadRequest)
-	}
-	if len(nc.Name) > maxClientName || !utf8.ValidString(nc.Name) || !printable(nc.Name) {
-		return fmt.Errorf("%w: client name must have at most %d bytes, all of them printable", ErrBadRequest, maxClientName)
-	}
-	if n.nearlyFull(adminShare) {
-		return ErrFull
-	}
-	if err := checkWords("scope", nc.Scope); err != nil {
-		return err
-	}
-	d := &events.SecretClient{Client: nc.ID, Name: nc.Name, Scope: nc.Scope}
-	if nc.Secret != "" {
-		hash, err := n.newHash(ctx, nc.Secret, "")
-		if err != nil {
-			return err
-		}
-		d.Hash = hash
-	}
-	return n.change(ctx, d, nc.ID, o)
-}
-
-// clientID reports whether s may name a client. The subject of a client's own token is its id, and that of a user's token is
-// the user's: no client may pass for a user.
-func clientID(s string) bool {
-	if _, err := events.ParseID(s); err == nil {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '.', c == '_', c == '-':
-		default:
-			return false
-		}
-	}
-	return s != "" && len(s) <= 64
-}
-
-// AuthenticateClient checks a confidential client's secret, or that a client without one is public (secret ""). The error is
-// ErrInvalidClient for every reason to refuse.
-func (n *Node) AuthenticateClient(ctx context.Context, id, secret string) error {
-	lease := n.hot.lease.Load()
-	n.mu.RLock()
-	var hash string
-	var seq uint64
-	c := n.state.clients[id]
-	if c != nil && !c.disabled {
-		hash, seq = c.hash, c.seq
-	}
-	n.mu.RUnlock()
-	ok, err := n.secretOpens(ctx, id, hash, secret, seq)
-	if err != nil {
-		return busy(err)
-	}
-	if !lease.Valid(n.clock.read()) {
-		return ErrNotCurrent
-	}
-	if !ok {
-		return ErrInvalidClient
-	}
-	return nil
-}
-
-// secretOpens compares a secret with the record of a client at seq; seq 0 is a client that does not exist or is disabled.
-func (n *Node) secretOpens(ctx context.Context, id, hash, secret string, seq uint64) (bool, error) {
-	switch {
-	case seq == 0:
-		return false, n.hasher.VerifyUnknown(ctx, secret)
-	case hash == "":
-		return secret == "", nil
-	case n.clients.known(id, secret, seq):
-		return true, nil
-	}
-	r, err := n.hasher.Verify(ctx, hash, secret)
-	if err == nil && r.OK {
-		n.clients.add(id, secret, seq)
-	}
-	return r.OK, err
-}
-
-// ClientToken gives an authenticated client an access token for itself (RFC 6749 section 4.4); there is no refresh token.
-func (n *Node) ClientToken(ctx context.Context, id string, asked []string, o Origin) (Tokens, error) {
-	if n.nearlyFull(loginShare) {
-		return Tokens{}, ErrFull
-	}
-	for range tries {
-		lease := n.hot.lease.Load()
-		n.mu.RLock()
-		c := n.state.clients[id]
-		var seq uint64
-		var allowed []string
-		if c != nil && !c.disabled && c.hash != "" {
-			seq, allowed = c.seq, c.scope
-		}
-		n.mu.RUnlock()
-		if !lease.Valid(n.clock.read()) || !n.signing.ready.Load() {
-			return Tokens{}, ErrNotCurrent
-		}
-		if seq == 0 {
-			return Tokens{}, ErrInvalidClient
-		}
-		scope, err := grantScope(asked, allowed)
-		if err != nil {
-			return Tokens{}, err
-		}
-		now := n.unix(n.clock.read())
-		d := &events.ClientToken{
-			Session: events.NewID(), Client: id, Scope: scope, IssuedAt: now, AccessExpires: now + seconds(n.cfg.AccessTTL), ClientSeq: seq,
-		}
-		if o.Actor == "" {
-			o.Actor = id
-		}
-		out, err := n.commit(ctx, n.newEvent(d, d.Session.String(), o), plain)
-		if err != nil {
-			return Tokens{}, err
-		}
-		if out.void == "" {
-			return n.mint(d.Session, generation{seq: out.seq, issuedAt: d.IssuedAt, expires: d.AccessExpires})
-		}
-	}
-	return Tokens{}, fmt.Errorf("%w: the client keeps changing", ErrUnknownOutcome)
 }

@@ -49,6 +49,8 @@ type NewUser struct {
 	Name     string
 	Password string
 	Hash     string // PHC string of argon2id, or bcrypt: an imported hash
+	Email    string // may be ""
+	FullName string // may be ""
 	Roles    []string
 	Scope    []string
 	Disabled bool
@@ -58,19 +60,13 @@ type NewUser struct {
 type User struct {
 	ID       events.ID
 	Name     string
+	Email    string
+	FullName string
 	Roles    []string
 	Scope    []string
 	Disabled bool
 	Created  time.Time
 	Sessions int // live ones
-}
-
-// NewClient describes an OAuth client to be created. An empty Secret makes a public client.
-type NewClient struct {
-	ID     string
-	Name   string
-	Secret string
-	Scope  []string
 }
 
 // Status describes a replica for operators.
@@ -111,7 +107,7 @@ func (i Identity) Valid() bool { return i.c != nil }
 func (i Identity) Subject() string { return i.c.Subject }
 
 // Client returns the OAuth client id, "" for a first-party login.
-func (i Identity) Client() string { return i.c.ClientID }
+func (i Identity) Client() string { return clientOf(i.c) }
 
 // Session returns the id of the session.
 func (i Identity) Session() events.ID { return events.ID(i.c.Session) }

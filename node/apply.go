@@ -64,6 +64,9 @@ func (n *Node) applyOne(seq uint64, e *events.Event) error {
 		late := !n.hot.lease.Load().Valid(now)
 		n.recent.note(d.Session, refreshMark{seq, now.Mono, logTime / 1e9, late}, n.cfg.Grace)
 	}
+	if d, ok := e.Data.(*events.SigningKeyRevoked); ok && out.void == "" {
+		n.dropKeys(d.Key)
+	}
 	n.mu.Unlock()
 
 	n.hot.logTime.Store(logTime / 1e9)
@@ -174,7 +177,8 @@ func narrows(p events.Payload) bool {
 	switch p.(type) {
 	case *events.SessionRevoked, *events.UserRevoked, *events.ClientRevoked, *events.SigningKeyRevoked, *events.AllRevoked,
 		*events.SecretUser, *events.SecretPassword, *events.SecretClient, *events.UserEnabled, *events.UserRolesChanged,
-		*events.NodeKey:
+		*events.NodeKey,
+		*events.ClientChanged, *events.ClientEnabled, *events.SecretClientSecret:
 		return true
 	}
 	return false

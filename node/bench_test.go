@@ -115,7 +115,7 @@ func BenchmarkFirstSeen(b *testing.B) {
 	list := tokens(b, n, 4096)
 	dot := strings.LastIndexByte(list[0], '.')
 	signed, signature := []byte(list[0][:dot]), must(jwt.NewParser().DecodeSegment(list[0][dot+1:]))(b)
-	public := n.signing.access.Public()
+	public := ed25519.PublicKey(n.signing.with.Load().access.Key().Public())
 	b.Run("ed25519", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

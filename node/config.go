@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/knell-auth/knell/events"
 	"github.com/knell-auth/knell/internal/fence"
 	"github.com/knell-auth/knell/internal/password"
+	"github.com/knell-auth/knell/internal/token"
 )
 
 // Log is the shared log as a node uses it. events.Log is one over JetStream; eventstest has one in memory. Both pass the
@@ -36,6 +39,7 @@ type Config struct {
 	Log         Log              // required
 	Issuer      string           // "iss"; required
 	Audience    string           // "aud"; required
+	Alg         string           // algorithm of this replica's tokens: "EdDSA", "ES256" or "RS256"; "": EdDSA
 	Lease       time.Duration    // 0: DefaultLease
 	AccessTTL   time.Duration    // life of an access token; 0: 5 min
 	RefreshIdle time.Duration    // a refresh token ends when unused for so long; 0: 24 h
@@ -57,6 +61,9 @@ const opTimeout = 30 * time.Second
 // refused). A lease is renewed beatsPerLease times in its length.
 const DefaultLease = 5 * time.Second
 
+// maxAccessTTL is the longest life of an access token. A key that has not been in use for so long verifies none.
+const maxAccessTTL = 24 * time.Hour
+
 // minLease is the shortest lease that leaves room for beats and their commits.
 const minLease = 200 * time.Millisecond
 
@@ -74,6 +81,7 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("node: Issuer and Audience are required")
 	}
 	setDefault(&c.Lease, DefaultLease)
+	setDefault(&c.Alg, token.EdDSA)
 	setDefault(&c.AccessTTL, 5*time.Minute)
 	setDefault(&c.RefreshIdle, 24*time.Hour)
 	setDefault(&c.SessionTTL, 30*24*time.Hour)
@@ -90,7 +98,9 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("node: lease %v is shorter than %v", c.Lease, minLease)
 	case c.AccessTTL < time.Second || c.RefreshIdle < time.Second || c.SessionTTL < time.Second:
 		return c, errors.New("node: token lifetimes must be at least 1s")
-	case c.AccessTTL > 24*time.Hour:
+	case !slices.Contains(token.Algorithms(), c.Alg):
+		return c, fmt.Errorf("node: algorithm %q: want one of %s", c.Alg, strings.Join(token.Algorithms(), ", "))
+	case c.AccessTTL > maxAccessTTL:
 		return c, errors.New("node: access tokens live at most 24h")
 	case c.CacheTokens < 0:
 		return c, errors.New("node: CacheTokens must not be negative")

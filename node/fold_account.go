@@ -1,11 +1,9 @@
 package node
 
 import (
-	"crypto/ed25519"
 	"slices"
 
 	"github.com/knell-auth/knell/events"
-	"github.com/knell-auth/knell/internal/token"
 )
 
 func (s *state) foldSecretUser(seq uint64, e *events.Event, d *events.SecretUser) voidReason {
@@ -14,7 +12,7 @@ func (s *state) foldSecretUser(seq uint64, e *events.Event, d *events.SecretUser
 	}
 	u := &user{
 		id: d.User, name: d.Name, hash: d.Hash, roles: slices.Clone(d.Roles), scope: slices.Clone(d.Scope),
-		seq: seq, credSeq: seq, created: e.Time.Unix(), disabled: d.Disabled,
+		email: d.Email, fullName: d.FullName, seq: seq, credSeq: seq, created: e.Time.Unix(), disabled: d.Disabled,
 	}
 	s.users[u.id], s.names[u.name] = u, u
 	s.owe(seq, e, &events.UserCreated{User: u.id, Roles: u.roles, Secret: seq})
@@ -51,18 +49,6 @@ func (s *state) foldSecretRehash(seq uint64, d *events.SecretRehash) voidReason 
 	return ""
 }
 
-func (s *state) foldSecretClient(seq uint64, e *events.Event, d *events.SecretClient) voidReason {
-	if s.clients[d.Client] != nil {
-		return voidExists
-	}
-	s.clients[d.Client] = &client{
-		id: d.Client, name: d.Name, hash: d.Hash, scope: slices.Clone(d.Scope), seq: seq,
-	}
-	s.owe(seq, e, &events.ClientCreated{Client: d.Client, Secret: seq})
-	s.touch(seq)
-	return ""
-}
-
 func (s *state) foldUserRevoked(seq uint64, d *events.UserRevoked) voidReason {
 	u := s.users[d.User]
 	switch {
@@ -91,31 +77,8 @@ func (s *state) endUser(u *user, seq uint64) {
 	for u.head != nil {
 		s.end(u.head, seq)
 	}
+	u.codes = seq
 	s.touch(seq, u.cutoff)
-}
-
-func (s *state) foldClientRevoked(seq uint64, d *events.ClientRevoked) voidReason {
-	c := s.clients[d.Client]
-	switch {
-	case c == nil:
-		return voidGone
-	case d.ClientSeq != 0 && c.seq != d.ClientSeq:
-		return voidChanged
-	case d.Cause == "disabled" && c.disabled:
-		return voidNoop
-	}
-	if d.Cause != "" {
-		c.disabled = true
-	}
-	c.seq, c.cutoff = seq, seq
-	for _, ses := range s.sorted(func(ses *session) bool { return ses.client == c }) {
-		s.end(ses, seq)
-	}
-	if d.Cause == "deleted" {
-		delete(s.clients, c.id)
-	}
-	s.touch(seq)
-	return ""
 }
 
 func (s *state) foldUserEnabled(seq uint64, d *events.UserEnabled) voidReason {
@@ -147,43 +110,6 @@ func (s *state) foldUserRolesChanged(seq uint64, d *events.UserRolesChanged) voi
 	u.roles, u.scope = slices.Clone(d.Roles), slices.Clone(d.Scope)
 	u.seq, u.stale = seq, seq
 	for ses := u.head; ses != nil; ses = ses.next {
-		s.renewWord(ses)
-	}
-	s.touch(seq)
-	return ""
-}
-
-func (s *state) foldNodeKey(seq uint64, d *events.NodeKey) voidReason {
-	if s.keys[d.Key] != nil {
-		return voidExists
-	}
-	if len(d.Public) != ed25519.PublicKeySize || len(d.RefreshPublic) != ed25519.PublicKeySize {
-		return voidChanged
-	}
-	k := &signingKey{
-		id: d.Key, verify: token.NewKey(slices.Clone(d.Public)), refreshPublic: slices.Clone(d.RefreshPublic), seq: seq,
-	}
-	if d.Alg != "EdDSA" || k.verify.ID() != d.Key {
-		return voidChanged
-	}
-	s.keys[d.Key] = k
-	s.refresh[token.NewRefreshKeyID(k.refreshPublic)] = k
-	s.touch(seq)
-	return ""
-}
-
-// foldSigningKeyRevoked makes every token of the key invalid. Sessions live on: a refresh token of another key still works.
-// Cached tokens are looked at again, because their words are renewed.
-func (s *state) foldSigningKeyRevoked(seq uint64, d *events.SigningKeyRevoked) voidReason {
-	k := s.keys[d.Key]
-	switch {
-	case k == nil:
-		return voidGone
-	case k.revoked:
-		return voidNoop
-	}
-	k.revoked = true
-	for _, ses := range s.sorted(func(*session) bool { return true }) {
 		s.renewWord(ses)
 	}
 	s.touch(seq)

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"encoding/binary"
 	"slices"
 	"strings"
@@ -23,10 +24,16 @@ func (s *state) foldSessionStarted(seq uint64, d *events.SessionStarted) voidRea
 	if void != "" {
 		return void
 	}
+	if !d.Code.IsZero() {
+		if void := s.redeemable(d, u, c); void != "" {
+			return void
+		}
+		s.codes[d.Code].session = d.Session
+	}
 	ses := &session{
 		id: d.Session, user: u, client: c, scope: unique.Make(strings.Join(d.Scope, " ")), start: seq, seq: seq,
 		issuedAt: d.IssuedAt, accessExpires: d.AccessExpires, lastExpires: d.AccessExpires,
-		idleExpires: d.IdleExpires, expires: d.Expires, authTime: d.IssuedAt,
+		idleExpires: d.IdleExpires, expires: d.Expires, authTime: cmp.Or(d.AuthTime, d.IssuedAt),
 	}
 	ses.link()
 	s.begin(ses)
@@ -107,10 +114,10 @@ func (s *state) foldAllRevoked(seq uint64) voidReason {
 		s.end(ses, seq)
 	}
 	for _, u := range s.users {
-		u.cutoff = seq
+		u.cutoff, u.codes = seq, seq
 	}
 	for _, c := range s.clients {
-		c.cutoff = seq
+		c.cutoff, c.codes = seq, seq
 	}
 	return ""
 }

@@ -36,7 +36,7 @@ type keeping struct {
 	begun, granted chan struct{}         // closed once
 	ring           [digestRing]events.ID // guarded by Node.mu
 	mark           mark                  // of an earlier life; set before the apply loop runs, then read by it alone
-	saved          identity              // the keeper's
+	saved          kept
 	broken         broken
 }
 
@@ -64,7 +64,7 @@ func (k *keeping) init(n *Node, id identity) {
 	k.begun, k.granted = make(chan struct{}), make(chan struct{})
 	k.mark = id.Checkpoint
 	k.broken.noDigest = n.cfg.Break&fence.NoDigest != 0
-	k.saved = id
+	k.saved.identity = id
 	k.saved.Incarnation, k.saved.Lock = n.life.inc.String(), inode(n.life.lock)
 }
 

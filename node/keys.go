@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/json"
@@ -8,18 +9,22 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 
 	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/token"
 )
 
-// identity is what a replica keeps in its directory from one life to the next. The private keys never leave it.
+// identity is what a replica keeps in its directory from one life to the next. The private keys never leave it. They are made,
+// published and revoked together: who has read one of them has read both.
 type identity struct {
 	Format      int    `json:"format"`
-	Signing     []byte `json:"signing_seed"` // Ed25519 seed of access tokens
-	Refresh     []byte `json:"refresh_seed"` // Ed25519 seed of refresh tokens
-	Incarnation string `json:"incarnation"`  // of the newest life
-	Lock        uint64 `json:"lock_inode"`   // of that life's lock file
+	Alg         string `json:"signing_alg,omitempty"` // of access tokens; "": EdDSA
+	Signing     []byte `json:"signing_seed"`          // private key of access tokens: an Ed25519 seed, or PKCS #8
+	Refresh     []byte `json:"refresh_seed"`          // Ed25519 seed of refresh tokens
+	Incarnation string `json:"incarnation"`           // of the newest life
+	Lock        uint64 `json:"lock_inode"`            // of that life's lock file
 	Checkpoint  mark   `json:"checkpoint"`
 }
 
@@ -31,6 +36,41 @@ type mark struct {
 }
 
 const identityFile = "node.json"
+
+// kept is the identity as its file has it. mu guards it and the file.
+type kept struct {
+	mu sync.Mutex
+	identity
+}
+
+// signer is what a replica signs with.
+type signer struct {
+	access  *token.Signer
+	refresh *token.RefreshSigner
+}
+
+// newKeys gives id new keys, those of access tokens of the algorithm alg.
+func (id *identity) newKeys(alg string) error {
+	private, err := token.NewPrivate(alg)
+	if err != nil {
+		return fmt.Errorf("node: signing key: %w", err)
+	}
+	id.Alg, id.Signing, id.Refresh = alg, private, make([]byte, ed25519.SeedSize)
+	rand.Read(id.Refresh)
+	return nil
+}
+
+// signer returns what id signs with; an error means that its keys are none.
+func (id *identity) signer() (*signer, error) {
+	access, err := token.NewSigner(cmp.Or(id.Alg, token.EdDSA), id.Signing)
+	if err == nil && len(id.Refresh) != ed25519.SeedSize {
+		err = token.ErrKey
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &signer{access, token.NewRefreshSigner(id.Refresh)}, nil
+}
 
 // lockDir takes the directory's lock, so that no two processes are one replica. The lock ends with the process.
 func lockDir(dir string) (*os.File, error) {
@@ -48,16 +88,14 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// loadIdentity reads the directory's identity, or makes a new one where there is none. A damaged file is refused: making
-// new keys would hide the damage.
-func loadIdentity(dir string) (identity, error) {
+// loadIdentity reads the directory's identity, or makes a new one where there is none; where its keys are of another algorithm
+// than alg, they are made anew. A damaged file is refused: making new keys would hide the damage.
+func loadIdentity(dir, alg string) (identity, error) {
 	path := filepath.Join(dir, identityFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		id := identity{Format: 1, Signing: make([]byte, ed25519.SeedSize), Refresh: make([]byte, ed25519.SeedSize)}
-		rand.Read(id.Signing)
-		rand.Read(id.Refresh)
-		return id, nil
+		id := identity{Format: 1}
+		return id, id.newKeys(alg)
 	}
 	if err != nil {
 		return identity{}, fmt.Errorf("node: %w", err)
@@ -69,8 +107,11 @@ func loadIdentity(dir string) (identity, error) {
 	if id.Format != 1 {
 		return identity{}, fmt.Errorf("node: %s has format %d, this version reads 1", path, id.Format)
 	}
-	if len(id.Signing) != ed25519.SeedSize || len(id.Refresh) != ed25519.SeedSize {
+	if _, err := id.signer(); err != nil {
 		return identity{}, fmt.Errorf("node: %s is damaged; move it away to join with new keys", path)
+	}
+	if cmp.Or(id.Alg, token.EdDSA) != alg {
+		return id, id.newKeys(alg)
 	}
 	return id, nil
 }

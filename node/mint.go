@@ -14,6 +14,10 @@ import (
 
 // mint signs the tokens of a session's generation g, which this replica has applied.
 func (n *Node) mint(id events.ID, g generation) (Tokens, error) {
+	s := n.signing.with.Load()
+	if s == nil {
+		return Tokens{}, fmt.Errorf("%w: the signing key was revoked a moment ago", ErrNotCurrent)
+	}
 	n.mu.RLock()
 	ses := n.state.sessions[id]
 	if ses == nil {
@@ -21,9 +25,10 @@ func (n *Node) mint(id events.ID, g generation) (Tokens, error) {
 		return Tokens{}, fmt.Errorf("%w: session has ended", ErrInvalidGrant)
 	}
 	c, refresh := n.claims(ses, g)
+	c.KeyID = s.access.KeyID()
 	word := ses.word
 	n.mu.RUnlock()
-	access, err := n.signing.access.Sign(c)
+	access, err := s.access.Sign(c)
 	if err != nil {
 		return Tokens{}, fmt.Errorf("sign: %w", err)
 	}
@@ -33,7 +38,7 @@ func (n *Node) mint(id events.ID, g generation) (Tokens, error) {
 		Session: id, Seq: c.Issued,
 	}
 	if refresh != (token.Refresh{}) {
-		t.RefreshToken = n.signing.refresh.Sign(refresh)
+		t.RefreshToken = s.refresh.Sign(refresh)
 	}
 	return t, nil
 }
@@ -43,22 +48,25 @@ func (n *Node) claims(ses *session, g generation) (*token.Claims, token.Refresh)
 	c := &token.Claims{
 		Issuer: n.cfg.Issuer, Audience: []string{n.cfg.Audience}, IssuedAt: g.issuedAt, AuthTime: ses.authTime,
 		Expires: g.expires, ID: tokenID(ses.id, g.number), Session: ses.id, Epoch: n.state.epoch, Start: ses.start,
-		Issued: g.seq, KeyID: n.signing.access.KeyID(),
+		Issued: g.seq, ClientID: firstPartyClient,
 	}
 	c.Scopes = strings.Fields(ses.scope.Value())
 	if ses.client != nil {
 		c.ClientID, c.Subject = ses.client.id, ses.client.id
 	}
 	if ses.user == nil {
-		c.Scope = ses.scope.Value()
+		c.Scope, c.AuthTime = ses.scope.Value(), 0 // no user proved anything
 		return c, token.Refresh{}
 	}
 	u := ses.user
 	c.Subject, c.Roles = u.id.String(), u.roles
 	// Roles and scope are read now: the token rests on what changed them last, and is not stale.
 	c.Issued = max(c.Issued, u.stale)
+	if ses.client != nil {
+		c.Issued = max(c.Issued, ses.client.stale)
+	}
 	c.Scopes = slices.DeleteFunc(c.Scopes, func(s string) bool {
-		return !slices.Contains(u.scope, s) || g.only != nil && !slices.Contains(g.only, s)
+		return !slices.Contains(u.scope, s) && !isOpenID(s) || !ses.client.allows(s) || g.only != nil && !slices.Contains(g.only, s)
 	})
 	c.Scope = strings.Join(c.Scopes, " ")
 	return c, token.Refresh{Session: ses.id, Epoch: n.state.epoch, Generation: g.number, Seq: g.seq}
@@ -67,6 +75,18 @@ func (n *Node) claims(ses *session, g generation) (*token.Claims, token.Refresh)
 // tokenID returns the "jti" of a generation: the same for every reissue of it.
 func tokenID(session events.ID, generation uint32) string {
 	return events.DeriveID("jti", session[:], binary.BigEndian.AppendUint32(nil, generation)).String()
+}
+
+// firstPartyClient is the "client_id" of a login through no client: RFC 9068 section 2.2 requires one, and readers refuse an empty
+// one. No client can be called so.
+const firstPartyClient = "knell:first-party"
+
+// clientOf returns the client that a token names, "" for a first-party login.
+func clientOf(c *token.Claims) string {
+	if c.ClientID == firstPartyClient {
+		return ""
+	}
+	return c.ClientID
 }
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }

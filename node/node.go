@@ -62,13 +62,15 @@ type hot struct {
 	watches watches
 }
 
-// signing is what this replica makes tokens with.
+// signing is what this replica makes and checks tokens with.
 type signing struct {
-	access  *token.Signer
-	refresh *token.RefreshSigner
+	with    atomic.Pointer[signer] // nil unless every live replica knows these keys and they were not revoked
+	revoked chan struct{}          // has an element when the keys were revoked
 	gate    token.Verifier
-	ready   atomic.Bool // every live replica knows the keys
 }
+
+// ready reports whether this replica may issue tokens.
+func (s *signing) ready() bool { return s.with.Load() != nil }
 
 // Start replays the log, joins, publishes this replica's signing keys and returns when it holds a lease and may issue
 // tokens. ctx serves construction only. On error nothing is left running.
@@ -98,7 +100,7 @@ func prepare(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, err := loadIdentity(cfg.Dir)
+	id, err := loadIdentity(cfg.Dir, cfg.Alg)
 	if err != nil {
 		lock.Close()
 		return nil, err
@@ -112,8 +114,7 @@ func prepare(cfg Config) (*Node, error) {
 	n.cfg.Log = n.clock.faults.disturb(cfg.Log)
 	n.hot.cache = token.NewCache(cfg.CacheTokens)
 	n.hot.words = n.state.words
-	n.signing.access = token.NewSigner(id.Signing)
-	n.signing.refresh = token.NewRefreshSigner(id.Refresh)
+	n.signing.revoked = make(chan struct{}, 1)
 	n.signing.gate = token.Verifier{Issuer: cfg.Issuer, Audience: cfg.Audience, Key: n.accessKey}
 	n.clients.key = newKey()
 	n.keeping.init(n, id)
@@ -151,7 +152,11 @@ func (n *Node) start(ctx context.Context) error {
 	if err := n.awaitLease(ctx); err != nil {
 		return err
 	}
-	return n.publishKeys(ctx)
+	if err := n.obtainKeys(ctx); err != nil {
+		return err
+	}
+	n.work.Go(n.renewKeys)
+	return nil
 }
 
 // awaitEpoch returns when the log has begun; the first replica of a new log begins it.
@@ -206,30 +211,6 @@ func (n *Node) until(ctx context.Context, c <-chan struct{}) error {
 	case <-n.ctx.Done():
 		return ErrClosed
 	}
-}
-
-// publishKeys puts this replica's public keys into the log and waits until every live replica knows them: only then may a
-// token be signed, because a replica refuses a key that it does not know.
-func (n *Node) publishKeys(ctx context.Context) error {
-	if n.accessKey(n.signing.access.KeyID()) == nil {
-		key := &events.NodeKey{
-			Key: n.signing.access.KeyID(), Alg: "EdDSA", Public: n.signing.access.Public(),
-			RefreshPublic: n.signing.refresh.Public(), Incarnation: n.life.inc,
-		}
-		out, err := n.commit(ctx, n.newEvent(key, key.Key, Origin{Actor: "system"}), narrowing)
-		if err != nil {
-			return fmt.Errorf("publish signing key: %w", err)
-		}
-		if out.void != "" && out.void != voidExists {
-			return fmt.Errorf("publish signing key: void (%s)", out.void)
-		}
-	}
-	// A key of an earlier life may be younger than that life's barrier: wait for it again.
-	if err := n.barrier(ctx, n.keySeq(n.signing.access.KeyID())); err != nil {
-		return fmt.Errorf("publish signing key: %w", err)
-	}
-	n.signing.ready.Store(true)
-	return nil
 }
 
 // Close stops serving, tells the others that this life has ended, so that nobody waits for it, and awaits all

@@ -145,6 +145,8 @@ func (n *Node) saveCheckpoint() {
 	m := mark{Seq: n.state.seq, Digest: n.state.digest.String(), Epoch: n.state.epoch.String()}
 	n.mu.RUnlock()
 	saved := &n.keeping.saved
+	saved.mu.Lock()
+	defer saved.mu.Unlock()
 	if m.Seq <= saved.Checkpoint.Seq {
 		return
 	}

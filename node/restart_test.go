@@ -80,7 +80,7 @@ func TestCopiedDirectoryReplacesNobody(t *testing.T) {
 	dir, other := t.TempDir(), t.TempDir()
 	lock := must(lockDir(dir))(t)
 	defer lock.Close()
-	id := must(loadIdentity(dir))(t)
+	id := must(loadIdentity(dir, "EdDSA"))(t)
 	id.Incarnation, id.Lock = events.NewID().String(), inode(lock)
 	if id.previous(lock).IsZero() {
 		t.Error("the life before in the same directory is not named")

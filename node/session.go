@@ -22,21 +22,9 @@ func (n *Node) Login(ctx context.Context, req LoginRequest) (Tokens, error) {
 		return Tokens{}, ErrFull
 	}
 	for range tries {
-		lease := n.hot.lease.Load()
-		if !lease.Valid(n.clock.read()) {
-			return Tokens{}, ErrNotCurrent // before the hash: it costs 20 ms
-		}
-		acc := n.account(req.Name)
-		ok, err := n.checkPassword(ctx, acc, req.Password)
+		acc, err := n.prove(ctx, req)
 		if err != nil {
 			return Tokens{}, err
-		}
-		if !lease.Valid(n.clock.read()) || !n.signing.ready.Load() {
-			return Tokens{}, ErrNotCurrent
-		}
-		if !ok {
-			n.noteFailure(acc, req)
-			return Tokens{}, ErrInvalidGrant
 		}
 		scope, err := grantScope(req.Scope, n.throughClient(req.Client, acc.scope))
 		if err != nil {
@@ -48,6 +36,27 @@ func (n *Node) Login(ctx context.Context, req LoginRequest) (Tokens, error) {
 		}
 	}
 	return Tokens{}, fmt.Errorf("%w: the account keeps changing", ErrUnknownOutcome)
+}
+
+// prove checks a name and password and returns the account that they open. ErrInvalidGrant for every reason to refuse.
+func (n *Node) prove(ctx context.Context, req LoginRequest) (account, error) {
+	lease := n.hot.lease.Load()
+	if !lease.Valid(n.clock.read()) {
+		return account{}, ErrNotCurrent // before the hash: it costs 20 ms
+	}
+	acc := n.account(req.Name)
+	ok, err := n.checkPassword(ctx, acc, req.Password)
+	if err != nil {
+		return account{}, err
+	}
+	if !lease.Valid(n.clock.read()) || !n.signing.ready() {
+		return account{}, ErrNotCurrent
+	}
+	if !ok {
+		n.noteFailure(acc, req)
+		return account{}, ErrInvalidGrant
+	}
+	return acc, nil
 }
 
 // throughClient returns which of a user's scopes a client may be granted: those that it has itself. A first-party login is
@@ -66,13 +75,7 @@ func (n *Node) throughClient(id string, scope []string) []string {
 var errChanged = errors.New("changed meanwhile")
 
 func (n *Node) startSession(ctx context.Context, acc account, scope []string, req LoginRequest) (Tokens, error) {
-	now := n.unix(n.clock.read())
-	expires := now + seconds(n.cfg.SessionTTL)
-	d := &events.SessionStarted{
-		Session: events.NewID(), User: acc.id, Client: req.Client, Scope: scope, IssuedAt: now,
-		AccessExpires: min(now+seconds(n.cfg.AccessTTL), expires), IdleExpires: min(now+seconds(n.cfg.RefreshIdle), expires),
-		Expires: expires, UserSeq: acc.seq,
-	}
+	d := n.newSession(acc.id, acc.seq, req.Client, scope)
 	o := req.Origin
 	if o.Actor == "" {
 		o.Actor = acc.id.String()
@@ -87,6 +90,17 @@ func (n *Node) startSession(ctx context.Context, acc account, scope []string, re
 	return n.mint(d.Session, generation{seq: out.seq, issuedAt: d.IssuedAt, expires: d.AccessExpires})
 }
 
+// newSession returns the start of a session with its lifetimes, for a user whose record was seen at userSeq.
+func (n *Node) newSession(user events.ID, userSeq uint64, client string, scope []string) *events.SessionStarted {
+	now := n.unix(n.clock.read())
+	expires := now + seconds(n.cfg.SessionTTL)
+	return &events.SessionStarted{
+		Session: events.NewID(), User: user, Client: client, Scope: scope, IssuedAt: now,
+		AccessExpires: min(now+seconds(n.cfg.AccessTTL), expires), IdleExpires: min(now+seconds(n.cfg.RefreshIdle), expires),
+		Expires: expires, UserSeq: userSeq,
+	}
+}
+
 // Refresh rotates a refresh token (RFC 6749 section 6, RFC 9700 section 4.14.2). Of several refreshes with one token the
 // log's order makes one the winner. A loser inside the grace window gets the same successor; later, the token counts as
 // stolen: the session ends. A token of another client's session is refused, and its session left alone: whoever presents it
@@ -97,7 +111,7 @@ func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (Tokens, error) 
 	}
 	lease := n.hot.lease.Load()
 	r, err := n.authenticRefresh(ctx, req.Token)
-	if !lease.Valid(n.clock.read()) || !n.signing.ready.Load() {
+	if !lease.Valid(n.clock.read()) || !n.signing.ready() {
 		return Tokens{}, ErrNotCurrent
 	}
 	if err != nil {
@@ -142,11 +156,11 @@ func (n *Node) authenticRefresh(ctx context.Context, s string) (token.Refresh, e
 		return r, fmt.Errorf("%w: %w", ErrInvalidGrant, err)
 	}
 	n.mu.RLock()
-	epoch := n.state.epoch
 	k := n.state.refresh[r.KeyID]
+	bad := k == nil || k.revoked || events.ID(r.Epoch) != n.state.epoch
 	n.mu.RUnlock()
-	if k == nil || events.ID(r.Epoch) != epoch {
-		return r, fmt.Errorf("%w: unknown key or epoch", ErrInvalidGrant)
+	if bad {
+		return r, fmt.Errorf("%w: unknown or revoked key, or another epoch", ErrInvalidGrant)
 	}
 	if err := r.Verify(k.refreshPublic); err != nil {
 		return r, fmt.Errorf("%w: %w", ErrInvalidGrant, err)

@@ -31,13 +31,14 @@ type state struct {
 	digest  events.ID // rolling digest over every message and what it did
 	logTime int64     // Unix nanoseconds: the greatest time of any beat
 
-	users    map[events.ID]*user
-	names    map[string]*user
-	clients  map[string]*client
+	users map[events.ID]*user
+	names map[string]*user
+	oauth
 	sessions map[events.ID]*session
 	keys     map[string]*signingKey
 	refresh  map[token.RefreshKeyID]*signingKey
-	records  map[uint64]record // secret events whose public record is not in the log yet
+	signers  map[string]*signingKey // the newest key of each replica, by its name
+	records  map[uint64]record      // secret events whose public record is not in the log yet
 
 	words    *revoke.Words
 	revoked  *revoke.Set
@@ -54,28 +55,20 @@ type state struct {
 type user struct {
 	id       events.ID
 	name     string
+	email    string
+	fullName string
 	hash     string
 	roles    []string
 	scope    []string
 	seq      uint64
 	credSeq  uint64 // newest sequence at which the hash changed
 	cutoff   uint64 // sessions that started before it have ended
+	codes    uint64 // codes that were issued before it have ended
 	stale    uint64 // access tokens issued before it are out of date
 	created  int64  // Unix seconds of log time
 	disabled bool
 	head     *session // its live sessions, newest first
 	count    int
-}
-
-// client is an OAuth client.
-type client struct {
-	id       string
-	name     string
-	hash     string // "" for a public client
-	scope    []string
-	seq      uint64
-	cutoff   uint64
-	disabled bool
 }
 
 // session is a live login. Times are Unix seconds.
@@ -97,12 +90,14 @@ type session struct {
 	prev, next    *session
 }
 
-// signingKey is what one replica signs with.
+// signingKey is what one replica signs with: a key of access tokens, and one of refresh tokens.
 type signingKey struct {
 	id            string
+	node          string // name of the replica
 	verify        *token.Key
 	refreshPublic ed25519.PublicKey
 	seq           uint64
+	used          int64 // Unix seconds of log time: newest beat of the replica while this was its newest key
 	revoked       bool
 }
 
@@ -136,10 +131,11 @@ func newState() *state {
 	return &state{
 		users:    map[events.ID]*user{},
 		names:    map[string]*user{},
-		clients:  map[string]*client{},
+		oauth:    oauth{clients: map[string]*client{}, codes: map[events.ID]*code{}},
 		sessions: map[events.ID]*session{},
 		keys:     map[string]*signingKey{},
 		refresh:  map[token.RefreshKeyID]*signingKey{},
+		signers:  map[string]*signingKey{},
 		records:  map[uint64]record{},
 		words:    &revoke.Words{},
 		revoked:  revoke.NewSet(),
@@ -178,11 +174,13 @@ func (s *state) admit(e *events.Event) voidReason {
 func (s *state) fold(seq uint64, e *events.Event) voidReason {
 	switch d := e.Data.(type) {
 	case *events.NodeBeat:
-		return s.foldBeat(e)
+		return s.foldBeat(e, d)
 	case *events.SessionStarted:
 		return s.foldSessionStarted(seq, d)
 	case *events.SessionRefreshed:
 		return s.foldSessionRefreshed(seq, d)
+	case *events.CodeIssued:
+		return s.foldCodeIssued(seq, d)
 	case *events.RefreshReplayed:
 		return s.foldRefreshReplayed(d)
 	case *events.ClientToken:
@@ -191,8 +189,6 @@ func (s *state) fold(seq uint64, e *events.Event) voidReason {
 		return s.foldSessionRevoked(seq, d)
 	case *events.UserRevoked:
 		return s.foldUserRevoked(seq, d)
-	case *events.ClientRevoked:
-		return s.foldClientRevoked(seq, d)
 	case *events.SigningKeyRevoked:
 		return s.foldSigningKeyRevoked(seq, d)
 	case *events.AllRevoked:
@@ -203,8 +199,6 @@ func (s *state) fold(seq uint64, e *events.Event) voidReason {
 		return s.foldSecretPassword(seq, e, d)
 	case *events.SecretRehash:
 		return s.foldSecretRehash(seq, d)
-	case *events.SecretClient:
-		return s.foldSecretClient(seq, e, d)
 	case *events.UserEnabled:
 		return s.foldUserEnabled(seq, d)
 	case *events.UserRolesChanged:
@@ -213,15 +207,12 @@ func (s *state) fold(seq uint64, e *events.Event) voidReason {
 		return s.foldRecord(d.Secret)
 	case *events.PasswordChanged:
 		return s.foldRecord(d.Secret)
-	case *events.ClientCreated:
-		return s.foldRecord(d.Secret)
 	case *events.NodeKey:
-		return s.foldNodeKey(seq, d)
+		return s.foldNodeKey(seq, e, d)
 	case *events.LogStarted:
 		return s.foldLogStarted(e, d)
 	default:
-		// node.joined, node.left, attempts and optional events of a later version change no state.
-		return ""
+		return s.foldClient(seq, e)
 	}
 }
 
@@ -259,10 +250,16 @@ func (s *state) foldLogStarted(e *events.Event, d *events.LogStarted) voidReason
 }
 
 // foldBeat advances log time and forgets what ended before it.
-func (s *state) foldBeat(e *events.Event) voidReason {
+func (s *state) foldBeat(e *events.Event, d *events.NodeBeat) voidReason {
 	if t := e.Time.UnixNano(); t > s.logTime {
 		s.logTime = t
 		s.sweep()
+		s.sweepCodes()
+	}
+	for i := range d.Pings {
+		if k := s.signers[d.Pings[i].Node]; k != nil {
+			k.used = s.logTime / 1e9
+		}
 	}
 	return ""
 }

@@ -8,8 +8,11 @@ import (
 
 // Ready reports whether this replica holds a lease and may issue tokens.
 func (n *Node) Ready() bool {
-	return n.signing.ready.Load() && n.hot.lease.Load().Valid(n.clock.read())
+	return n.signing.ready() && n.hot.lease.Load().Valid(n.clock.read())
 }
+
+// Issuer returns the "iss" of the tokens that this replica gives and takes.
+func (n *Node) Issuer() string { return n.cfg.Issuer }
 
 // RetryAfter returns how long a client that was refused with 503 should wait: the time in which a beat comes back.
 func (n *Node) RetryAfter() time.Duration { return max(n.cfg.Lease/beatsPerLease, time.Second) }

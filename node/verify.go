@@ -150,6 +150,8 @@ func (s *state) look(c *token.Claims) (word uint32, err error) {
 		return 0, ErrRevoked
 	case ses.user != nil && c.Issued < ses.user.stale:
 		return 0, ErrStale
+	case ses.client != nil && c.Issued < ses.client.stale:
+		return 0, ErrStale
 	}
 	return ses.word, nil
 }

@@ -73,7 +73,7 @@ func (c *Cluster) prepare() error {
 	if err := c.findPlaces(); err != nil {
 		return err
 	}
-	common := []string{"--log-level", "debug", "--access-ttl", accessTTL} // replicas say who leads and what went before a failure
+	common := []string{"--log-level", "debug", "--access-ttl", accessTTL, "--password-grant"} // replicas say who leads and what went before a failure
 	if c.cfg.Lease > 0 {
 		common = append(common, "--lease", c.cfg.Lease.String())
 	}

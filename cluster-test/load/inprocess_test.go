@@ -80,7 +80,7 @@ func newKnell(t *testing.T) *knell {
 				t.Error(err)
 			}
 		})
-		k.inProcess[name] = httpapi.New(n, httpapi.Config{})
+		k.inProcess[name] = httpapi.New(n, httpapi.Config{PasswordGrant: true})
 	}
 	_, err := n.CreateUser(t.Context(), node.NewUser{Name: "alice", Password: "wonderland-1865", Scope: []string{"profile"}}, node.Origin{Actor: "test"})
 	if err != nil {

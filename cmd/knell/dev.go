@@ -233,7 +233,9 @@ func (c *devCmd) start(l *listeners, dir string, t *terminal) (*demo, error) {
 				Name: "knell-dev", Listen: routes[i], Routes: routes, Secret: secret,
 			}},
 			Node: node.Config{Issuer: d.front, Audience: "knell", Version: version(), Break: broken, Hasher: hasher},
-			HTTP: httpapi.Config{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}},
+			HTTP: httpapi.Config{
+				TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}, PasswordGrant: true,
+			},
 		}
 		if i == 0 {
 			cfg.NATS.ClientListen = string(c.NatsListen)

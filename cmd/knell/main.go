@@ -26,6 +26,8 @@ type cli struct {
 	Dev     devCmd     `cmd:"" help:"Run three replicas behind a load balancer in this process, with demo accounts, to try Knell."`
 	Init    initCmd    `cmd:"" help:"Create the first administrator, with access to the data directory."`
 	User    userCmd    `cmd:"" help:"Administer users, with access to the data directory."`
+	Client  clientCmd  `cmd:"" help:"Administer OAuth clients, with access to the data directory."`
+	Key     keyCmd     `cmd:"" help:"Administer the keys that tokens are signed with, with access to the data directory."`
 	Status  statusCmd  `cmd:"" help:"Show what a replica knows about itself and its peers."`
 	Bench   benchCmd   `cmd:"" help:"Send an installation, or a cluster of its own, a load, and measure logouts and leaks."`
 	Version versionCmd `cmd:"" help:"Print the version."`

@@ -33,6 +33,8 @@ type tokenFlags struct {
 	RefreshIdle    time.Duration `env:"KNELL_REFRESH_IDLE" default:"24h" help:"A refresh token ends when it is not used for so long."`
 	SessionTTL     time.Duration `name:"session-ttl" env:"KNELL_SESSION_TTL" default:"720h" help:"No session lives longer, however often it is refreshed."`
 	Grace          time.Duration `env:"KNELL_GRACE" default:"30s" help:"A refresh token may be presented again for so long; 0: never."`
+	SigningAlg     string        `env:"KNELL_SIGNING_ALG" enum:"EdDSA,ES256,RS256" default:"EdDSA" placeholder:"ALG" help:"Algorithm of this replica's tokens: EdDSA, ES256 or RS256. Another one than before makes a new key."`
+	PasswordGrant  bool          `env:"KNELL_PASSWORD_GRANT" help:"Let clients log users in with name and password at /token; for first parties only."`
 	HashWorkers    int           `env:"KNELL_HASH_WORKERS" default:"0" help:"Passwords hashed at the same time; 0: as many as leave room for verification."`
 	TrustedProxies []network     `env:"KNELL_TRUSTED_PROXIES" placeholder:"ADDR" help:"Addresses or ranges of proxies whose X-Forwarded-For is believed."`
 }

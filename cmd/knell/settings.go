@@ -67,7 +67,7 @@ func (c *serveCmd) config() (replica.Config, error) {
 		Copies:      c.Cluster.copies(m),
 		LogMaxBytes: int64(c.Cluster.LogMaxBytes),
 		Node:        c.Tokens.node(),
-		HTTP:        httpapi.Config{Sync: c.External.sync()},
+		HTTP:        httpapi.Config{Sync: c.External.sync(), PasswordGrant: c.Tokens.PasswordGrant},
 	}
 	cfg.Node.Lease, cfg.Node.Version, cfg.Node.Break = c.lease(), version(), broken
 	for _, n := range c.Tokens.TrustedProxies {
@@ -109,7 +109,7 @@ func (f *tokenFlags) check() []error {
 // node returns the settings of package node.
 func (f *tokenFlags) node() node.Config {
 	cfg := node.Config{
-		Issuer: f.Issuer, Audience: f.Audience,
+		Issuer: f.Issuer, Audience: f.Audience, Alg: f.SigningAlg,
 		AccessTTL: f.AccessTTL, RefreshIdle: f.RefreshIdle, SessionTTL: f.SessionTTL, Grace: f.Grace,
 		Password: password.Config{Workers: f.HashWorkers},
 	}

@@ -141,7 +141,7 @@ func manyMembers(n int) string {
 // agree fails unless golang-jwt accepts text too and reads the same.
 func agree(t *testing.T, s *Signer, text string, c *Claims) {
 	t.Helper()
-	p := jwt.NewParser(jwt.WithValidMethods([]string{"EdDSA"}), jwt.WithTimeFunc(func() time.Time { return time.Unix(now, 0) }),
+	p := jwt.NewParser(jwt.WithValidMethods([]string{s.Key().Algorithm()}), jwt.WithTimeFunc(func() time.Time { return time.Unix(now, 0) }),
 		jwt.WithJSONNumber(), jwt.WithStrictDecoding(), jwt.WithExpirationRequired(), jwt.WithIssuer(c.Issuer),
 		jwt.WithAudience("https://api.example.com"), jwt.WithLeeway(DefaultSkew*time.Second))
 	got := jwt.MapClaims{}
@@ -149,7 +149,7 @@ func agree(t *testing.T, s *Signer, text string, c *Claims) {
 		if tok.Header["kid"] != s.KeyID() {
 			return nil, errors.New("kid")
 		}
-		return s.Public(), nil
+		return s.Key().public, nil
 	}); err != nil {
 		t.Fatalf("golang-jwt refuses %s: %v", text, err)
 	}

@@ -77,7 +77,7 @@ func FuzzParseRefresh(f *testing.F) {
 			}
 			return
 		}
-		if back := refreshPrefix + b64.EncodeToString(append(r.message()[len(refreshDomain):], r.signature[:]...)); back != text {
+		if back := RefreshPrefix + b64.EncodeToString(append(r.message()[len(refreshDomain):], r.signature[:]...)); back != text {
 			t.Fatalf("%q has a second text", back)
 		}
 		if err := r.Verify(s.Public()); (err == nil) != good[text] {

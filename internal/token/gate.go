@@ -90,7 +90,7 @@ func split(token string) (parts, error) {
 	if len(token) > MaxSize {
 		return parts{}, malformed("longer than 4096 bytes")
 	}
-	if strings.HasPrefix(token, refreshPrefix) {
+	if strings.HasPrefix(token, RefreshPrefix) {
 		return parts{}, malformed("a refresh token is no access token")
 	}
 	header, rest, ok1 := strings.Cut(token, ".")

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// refreshPrefix tells a refresh token from a JWT at a glance, for people, gates and secret scanners.
-const refreshPrefix = "knr_"
+// RefreshPrefix tells a refresh token from a JWT at a glance, for people, gates and secret scanners.
+const RefreshPrefix = "knr_"
 
 // refreshDomain is signed before the payload and not sent, so that a signature under this key never means anything else.
 const refreshDomain = "knell refresh v1\x00"
@@ -16,7 +16,7 @@ const refreshDomain = "knell refresh v1\x00"
 // Sizes of a refresh token in bytes: its payload, and its whole text.
 const (
 	refreshPayload = 16 + 16 + 4 + 8 + 8
-	refreshText    = len(refreshPrefix) + ((refreshPayload+ed25519.SignatureSize)*8+5)/6
+	refreshText    = len(RefreshPrefix) + ((refreshPayload+ed25519.SignatureSize)*8+5)/6
 )
 
 // RefreshKeyID names a key that refresh tokens are signed with: the first 8 bytes of SHA-256 of the public key.
@@ -63,13 +63,13 @@ func (s *RefreshSigner) Sign(r Refresh) string {
 	r.KeyID = s.id
 	message := r.message()
 	raw := append(message[len(refreshDomain):], ed25519.Sign(s.priv, message)...)
-	return string(b64.AppendEncode([]byte(refreshPrefix), raw))
+	return string(b64.AppendEncode([]byte(RefreshPrefix), raw))
 }
 
 // ParseRefresh returns what s says, not yet verified: call Verify with the key that KeyID names before believing any of it.
 // Of all texts for the same statement and signature it accepts one. The error is an ErrMalformed.
 func ParseRefresh(s string) (Refresh, error) {
-	text, ok := strings.CutPrefix(s, refreshPrefix)
+	text, ok := strings.CutPrefix(s, RefreshPrefix)
 	switch {
 	case !ok && strings.Count(s, ".") == 2:
 		return Refresh{}, malformed("a JWT is no refresh token")

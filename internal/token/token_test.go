@@ -6,7 +6,11 @@ const now = 1_800_000_000
 func testSigner(n byte) *Signer {
 	seed := make([]byte, 32)
 	seed[0] = n
-	return NewSigner(seed)
+	s, err := NewSigner(EdDSA, seed)
+	if err != nil {
+		panic(err)
+	}
+	return s
 }
 
 // typical returns the claims of an ordinary token. n tells it from others.

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestClientCommands takes OAuth clients through their life on a replica that runs, and looks at them when none does.
+func TestClientCommands(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"secret": "a-secret-of-my-own\n",
+		"clients": `{"id":"one","redirect_uris":["https://one.test/cb"],"scopes":["openid"]}
+{"id":"two","name":"Two","hash":"$2a$04$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"}
+`,
+		"bad": `{"id":"three"}` + "\n" + `{"id":"four","redirect_uris":["http://four.test"]}` + "\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := launch(t, dir, "serve", "--listen", "127.0.0.1:0", "--drain", "0", "--lease", "5s")
+	base := attribute(t, p.await(t, "msg=ready"), "http")
+	expect := func(code int, text string, args ...string) string {
+		t.Helper()
+		got, out := once(t, dir, "", append([]string{"client"}, args...)...)
+		if got != code || !strings.Contains(out, text) {
+			t.Errorf("knell client %s: exit %d, want %d with %q:\n%s", strings.Join(args, " "), got, code, text, out)
+		}
+		lines := strings.Split(strings.TrimSpace(out), "\n")
+		return lines[len(lines)-1] // the secret, when there is one
+	}
+	first := expect(0, "not shown again", "create", "svc", "--confidential", "--scope", "jobs", "--client-name", "Service")
+	clientToken(t, base, "svc", first, 200)
+	expect(1, "the name is taken", "create", "svc")
+	expect(0, "created client shop\n", "create", "shop", "--redirect-uri", "https://shop.test/cb?a=1,2", "--redirect-uri", "http://127.0.0.1/cb")
+	expect(1, "must be https", "create", "bad", "--redirect-uri", "http://shop.test/cb")
+	expect(0, "https://shop.test/cb?a=1,2,http://127.0.0.1/cb", "list")
+	expect(0, `"id": "svc"`, "list", "--json")
+	expect(0, `"name": "Service"`, "show", "svc")
+	expect(1, "there is no such", "show", "nobody")
+
+	expect(0, "changed client svc", "update", "svc", "--client-name", "", "--scope", "jobs,notes")
+	expect(0, `"name": ""`, "show", "svc")
+	expect(0, "changed client shop", "update", "shop", "--redirect-uri=")
+	expect(0, `"redirect_uris": []`, "show", "shop")
+	expect(2, "give --client-name", "update", "svc")
+
+	second := expect(0, "not shown again", "rotate-secret", "svc")
+	clientToken(t, base, "svc", first, 200)
+	clientToken(t, base, "svc", second, 200)
+	expect(0, "changed the secret of svc\n", "rotate-secret", "svc", "--secret-file", "secret", "--overlap", "0")
+	clientToken(t, base, "svc", second, 401)
+	clientToken(t, base, "svc", "a-secret-of-my-own", 200)
+	expect(1, "public client", "rotate-secret", "shop")
+	expect(2, "whole seconds", "rotate-secret", "svc", "--overlap", "1ms")
+
+	expect(0, "disabled svc", "disable", "svc")
+	clientToken(t, base, "svc", "a-secret-of-my-own", 401)
+	expect(0, "disabled", "list")
+	expect(0, "enabled svc", "enable", "svc")
+	clientToken(t, base, "svc", "a-secret-of-my-own", 200)
+	expect(0, "deleted svc", "delete", "svc")
+	clientToken(t, base, "svc", "a-secret-of-my-own", 401)
+	expect(1, "there is no such", "delete", "svc")
+
+	expect(0, "2 created, 0 exist already", "import", "clients")
+	expect(0, "0 created, 2 exist already", "import", "clients")
+	expect(1, `client 2 ("four"), after 1 were created: redirect URI`, "import", "bad")
+
+	if code, out := p.stop(t, syscall.SIGTERM); code != 0 || strings.Contains(out, first) || strings.Contains(out, second) {
+		t.Fatalf("exit %d:\n%s", code, out)
+	}
+	expect(0, "one", "list")
+	expect(0, "not shown again", "create", "late", "--confidential")
+}
+
+// clientToken asks for a client's own token.
+func clientToken(t *testing.T, base, id, secret string, status int) {
+	t.Helper()
+	resp, err := http.PostForm(base+"/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {secret}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != status {
+		t.Errorf("token of %s: %d, want %d: %s", id, resp.StatusCode, status, body)
+	}
+}

@@ -1,0 +1,78 @@
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/knell-auth/knell/node"
+)
+
+// errClientGone ends a log-in that began when its client was still good.
+var errClientGone = badRequest("the application was changed, disabled or removed meanwhile")
+
+// logIn serves what is sent from a log-in page.
+func (a *api) logIn(w http.ResponseWriter, r *http.Request, p parameters) {
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
+		a.refuse(w, r, badRequest("the form was sent from another site"))
+		return
+	}
+	for name := range p {
+		if p.twice(name) {
+			a.refuse(w, r, badRequest("a field occurs more than once"))
+			return
+		}
+	}
+	req, err := a.n.OpenRequest(p.get(fieldRequest))
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	client, err := a.n.ClientForCode(req.Client)
+	switch {
+	case errors.Is(err, node.ErrInvalidClient):
+		a.refuse(w, r, errClientGone)
+		return
+	case err != nil: // a replica that cannot answer: the user tries again with what he has typed
+		a.logInFailed(w, r, node.Client{ID: req.Client}, req, p.get("username"), err)
+		return
+	case p.has("cancel"):
+		a.redirect(w, r, req, &clientError{"access_denied", "the user did not log in"})
+		return
+	case !p.has("username") || !p.has("password"):
+		a.showLogIn(w, r, http.StatusBadRequest, client, req, p.get("username"), "Enter your name and your password.")
+		return
+	}
+	code, err := a.n.IssueCode(r.Context(), req, node.LoginRequest{
+		Name: p.get("username"), Password: p.get("password"), Origin: a.origin(r),
+	})
+	switch {
+	case err == nil:
+		a.answerClientAt(w, r, req, url.Values{"code": {code}})
+	case errors.Is(err, node.ErrInvalidScope):
+		a.redirect(w, r, req, &clientError{codeInvalidScope, "the client or the user may not have what was asked for"})
+	case errors.Is(err, node.ErrInvalidClient) || errors.Is(err, node.ErrBadRequest): // its redirect URI was taken away
+		a.refuse(w, r, errClientGone)
+	default:
+		a.logInFailed(w, r, client, req, p.get("username"), err)
+	}
+}
+
+// logInFailed shows the log-in page again and says why.
+func (a *api) logInFailed(w http.ResponseWriter, r *http.Request, client node.Client, req node.CodeRequest, name string, err error) {
+	ans := settleError(w, r, a.n, err)
+	text := "You could not be logged in: " + ans.text + "."
+	if errors.Is(err, node.ErrInvalidGrant) { // one text for whatever was wrong
+		text = "The name or the password is not right."
+	} else if ans.status == http.StatusServiceUnavailable {
+		text = "The service cannot answer at the moment. Wait a little and try again."
+	}
+	a.showLogIn(w, r, ans.status, client, req, name, text)
+}
+
+// refuse shows an error to the user, of which no client is told.
+func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	ans := settleError(w, r, a.n, err)
+	writePage(w, r, ans.status, "", errorPage{Text: strings.TrimPrefix(ans.text, "bad request: "), RequestID: requestOf(r).id, Style: style})
+}
