@@ -21,7 +21,7 @@ type cluster struct {
 	log   map[string]*eventstest.Node // each replica's own way to the log
 	nodes map[string]*node.Node
 	api   map[string]http.Handler
-	user  node.User // alice
+	user  node.User  // alice
 	node  *node.Node // one of the replicas
 }
 
