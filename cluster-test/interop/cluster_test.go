@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/knell-auth/knell/cluster-test/cluster"
+	"github.com/knell-auth/knell/internal/balance"
 )
 
 // Accounts of the tests. The passwords are the users' names and this.
@@ -24,19 +26,22 @@ const passwordTail = "-has-a-long-password"
 
 // users are the accounts and the flags that they are made with.
 var users = map[string][]string{
-	"alice": {"--scope", "profile,notes", "--role", "reader"},
+	"alice": {"--scope", "profile,notes,openid", "--role", "reader"},
 	"bob":   {"--scope", "profile"}, // no roles
 	"root":  {"--scope", "profile,admin", "--role", "admin"},
 }
 
 const (
-	clientID     = "interop"
-	clientSecret = "a-secret-of-the-tests-0123456789"
-	issuer       = "https://id.knell.test"
-	audience     = "https://api.knell.test"
+	clientID       = "interop"
+	clientSecret   = "a-secret-of-the-tests-0123456789"
+	clientRedirect = "http://127.0.0.1:9/callback" // nobody is there: the scripts read the address only
+	audience       = "https://api.knell.test"
 )
 
-var replicas *cluster.Cluster
+var (
+	replicas *cluster.Cluster
+	issuer   string // the URL of a balancer before them
+)
 
 func TestMain(m *testing.M) {
 	code, err := run(m)
@@ -65,9 +70,14 @@ func run(m *testing.M) (int, error) {
 	if err := os.Mkdir(filepath.Join(dir, "c"), 0o700); err != nil {
 		return 0, err
 	}
+	front, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	issuer = "http://" + front.Addr().String()
 	replicas, err = cluster.New(cluster.Config{
 		Binary: binary, Dir: filepath.Join(dir, "c"), Lease: 5 * time.Second,
-		Arguments: []string{"--issuer", issuer, "--audience", audience, "--trusted-proxies", "127.0.0.1"},
+		Arguments: []string{"--issuer", issuer, "--audience", audience, "--trusted-proxies", "127.0.0.1", "--password-grant"},
 	})
 	if err != nil {
 		return 0, err
@@ -76,6 +86,14 @@ func run(m *testing.M) (int, error) {
 	if err := replicas.Start(ctx); err != nil {
 		return 0, err
 	}
+	balancer, err := balance.New(balance.Config{Replicas: replicas.Targets()})
+	if err != nil {
+		return 0, err
+	}
+	defer balancer.Close()
+	server := &http.Server{Handler: balancer}
+	go server.Serve(front)
+	defer server.Close()
 	if err := populate(ctx, dir); err != nil {
 		return 0, err
 	}
@@ -94,7 +112,7 @@ func populate(ctx context.Context, dir string) error {
 			return err
 		}
 	}
-	body := fmt.Sprintf(`{"id":%q,"secret":%q,"scopes":["notes","jobs"]}`, clientID, clientSecret)
+	body := fmt.Sprintf(`{"id":%q,"secret":%q,"scopes":["openid","notes","jobs"],"redirect_uris":[%q]}`, clientID, clientSecret, clientRedirect)
 	req, err := http.NewRequestWithContext(ctx, "POST", first.URL+"/clients", strings.NewReader(body))
 	if err != nil {
 		return err

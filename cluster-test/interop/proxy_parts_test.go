@@ -12,7 +12,7 @@ import (
 
 // identity: the service gets the request as it was, with what Knell says and nothing that the client made up.
 func identity(t *testing.T, p *proxy) {
-	for user, want := range map[string][2]string{"alice": {"profile notes", "reader"}, "bob": {"profile", ""}} {
+	for user, want := range map[string][2]string{"alice": {"profile notes openid", "reader"}, "bob": {"profile", ""}} {
 		token := p.login(user)
 		resp, err := request("GET", replicas.Replicas[0].URL+"/verify", token)
 		if err != nil {
