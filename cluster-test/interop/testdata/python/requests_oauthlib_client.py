@@ -36,7 +36,7 @@ same("another token", saved[0]["access_token"] != first["access_token"], True)
 same("logout", legacy.post(REPLICAS[1] + "/logout", timeout=60).status_code, 204)
 verified("after the logout", saved[0]["access_token"], 401)
 try:
-    legacy.refresh_token(ISSUER + "/token", refresh_token=saved[0]["refresh_token"], auth=auth)
+    legacy.refresh_token(ISSUER + "/token", refresh_token=saved[0]["refresh_token"])  # with what auto_refresh_kwargs say
     raise SystemExit("refreshed after the logout")
 except InvalidGrantError as e:
     same("refresh after the logout", e.error, "invalid_grant")
