@@ -27,7 +27,8 @@ func TestAuthorizationAcrossReplicas(t *testing.T) {
 		form := fill(t, ask(c.api["a"], authorization()), "carol", carolPassword)
 		code := answered(t, submit(c.api["b"], form), appRedirect).Get("code")
 		red := url.Values{
-			"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {appRedirect}, "client_id": {"app"}, "code_verifier": {testVerifier},
+			"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {appRedirect}, "client_id": {"app"},
+			"code_verifier": {testVerifier},
 		}
 		token := bearerOf(t, redeem(c.api["c"], red))
 		for at := range c.api {
@@ -99,6 +100,8 @@ func TestCodeAttacks(t *testing.T) {
 		}
 		form := obtain(t, c.api["a"], authorization())
 		theirs := obtain(t, c.api["b"], with(authorization(), "client_id", "other", "scope", "openid"))
+		twice := with(form)
+		twice.Add("code", form.Get("code"))
 		for what, attack := range map[string]struct {
 			form url.Values
 			code string
@@ -124,7 +127,7 @@ func TestCodeAttacks(t *testing.T) {
 			"the code for a refresh token":      {with(form, "grant_type", "refresh_token", "refresh_token", form.Get("code")), "invalid_grant"},
 			"the grant's name with a space":     {with(form, "grant_type", "authorization_code "), "unsupported_grant_type"},
 			"the implicit grant":                {with(form, "grant_type", "implicit"), "unsupported_grant_type"},
-			"a code twice":                      {url.Values{"grant_type": {"authorization_code"}, "code": {form.Get("code"), form.Get("code")}}, "invalid_request"},
+			"a code twice":                      {twice, "invalid_request"},
 			"the end of a code on another code": {with(form, "code", form.Get("code")[:60]+theirs.Get("code")[60:]), "invalid_grant"},
 		} {
 			for at, h := range c.api {

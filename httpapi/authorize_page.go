@@ -62,7 +62,8 @@ func (logInPage) template() string { return "login" }
 func (errorPage) template() string { return "error" }
 
 // showLogIn answers with the log-in page for req.
-func (a *api) showLogIn(w http.ResponseWriter, r *http.Request, status int, client node.Client, req node.CodeRequest, name, problem string) {
+func (a *api) showLogIn(w http.ResponseWriter, r *http.Request, status int, client node.Client, req node.CodeRequest,
+	name, problem string) {
 	p := logInPage{
 		Client: client.Name, Host: destination(req.Redirect), Name: name, Error: problem, Field: fieldRequest,
 		Request: a.n.SealRequest(req), Style: style,

@@ -36,15 +36,17 @@ func TestAuthorizationCode(t *testing.T) {
 	var body struct {
 		Access  string `json:"access_token"`
 		Refresh string `json:"refresh_token"`
+		ID      string `json:"id_token"`
 		Scope   string `json:"scope"`
 	}
-	if err := json.Unmarshal(tokens.Body.Bytes(), &body); err != nil || body.Refresh == "" || body.Scope != "openid profile" {
+	if err := json.Unmarshal(tokens.Body.Bytes(), &body); err != nil || body.Refresh == "" || body.ID == "" || body.Scope != "openid profile" {
 		t.Errorf("%v: %s", err, tokens.Body)
 	}
-	w.vars["code"], w.vars["code-access"] = form.Get("code"), body.Access
+	w.vars["code"], w.vars["code-access"], w.vars["code-id-token"] = form.Get("code"), body.Access, body.ID
 	info := call(w.handler, "GET", "/userinfo", "", "Authorization: Bearer "+body.Access)
 	expect(t, info, 200)
-	if got, want := info.Body.String(), `{"sub":"`+w.vars["carol-id"]+`","name":"Carol Example","preferred_username":"carol"}`+"\n"; got != want {
+	want := `{"sub":"` + w.vars["carol-id"] + `","name":"Carol Example","preferred_username":"carol"}` + "\n"
+	if got := info.Body.String(); got != want {
 		t.Errorf("userinfo %s, want %s", got, want)
 	}
 	expect(t, redeem(w.handler, form), 400) // and the session has ended
@@ -63,6 +65,7 @@ func TestUserInfoFollowsScopes(t *testing.T) {
 		tokens := redeem(w.handler, obtain(t, w.handler, with(authorization(), "scope", scope)))
 		var body struct {
 			Access string `json:"access_token"`
+			ID     string `json:"id_token"`
 		}
 		if err := json.Unmarshal(tokens.Body.Bytes(), &body); err != nil {
 			t.Fatal(err)
@@ -71,6 +74,9 @@ func TestUserInfoFollowsScopes(t *testing.T) {
 		if want == "" {
 			expect(t, info, 403, `WWW-Authenticate: Bearer realm="knell", error="insufficient_scope", `+
 				`error_description="a scope is required that was not granted", scope="openid"`)
+			if body.ID != "" {
+				t.Errorf("an ID token for %s", scope)
+			}
 			continue
 		}
 		if got := strings.TrimSpace(info.Body.String()); info.Code != 200 || got != want {
@@ -121,7 +127,8 @@ func TestAuthorizationErrorsGoToTheClient(t *testing.T) {
 		}
 	}
 	for _, state := range []string{strings.Repeat("s", maxState+1), "sch\u00f6n"} {
-		if got := answered(t, ask(w.handler, with(authorization(), "state", state)), appRedirect); got.Get("error") != "invalid_request" || got.Has("state") {
+		got := answered(t, ask(w.handler, with(authorization(), "state", state)), appRedirect)
+		if got.Get("error") != "invalid_request" || got.Has("state") {
 			t.Errorf("state %.10q: %v", state, got)
 		}
 	}
@@ -175,7 +182,9 @@ func TestAuthorizationErrorsThatRedirectNobody(t *testing.T) {
 		twice[name] = append(twice[name], twice[name][0])
 		expect(t, ask(w.handler, twice), 400, "Location: -")
 	}
-	for _, query := range []string{"client_id=app;x", "client_id=%zz", "client_id=%ff", "client_id=app&state=a%0d%0aX:y", "%00=1&client_id=app"} {
+	for _, query := range []string{
+		"client_id=app;x", "client_id=%zz", "client_id=%ff", "client_id=app&state=a%0d%0aX:y", "%00=1&client_id=app",
+	} {
 		expect(t, call(w.handler, "GET", "/authorize?"+query, ""), 400, "Location: -", "X: -")
 	}
 	if err := w.node.DisableClient(t.Context(), "app", node.Origin{}); err != nil {
@@ -246,11 +255,13 @@ func TestLogInPageSaysWhatIsWrong(t *testing.T) {
 			t.Errorf("no %s: %d %q", missing, answer.Code, p.alert())
 		}
 	}
-	got := answered(t, submit(w.handler, with(readPage(t, ask(w.handler, authorization()).Body.String()).fields, "cancel", "yes")), appRedirect)
+	untouched := readPage(t, ask(w.handler, authorization()).Body.String()).fields
+	got := answered(t, submit(w.handler, with(untouched, "cancel", "yes")), appRedirect)
 	if got.Get("error") != "access_denied" || got.Get("state") != "s-1" {
 		t.Errorf("cancelled: %v", got)
 	}
-	got = answered(t, submit(w.handler, fill(t, ask(w.handler, with(authorization(), "scope", "email")), "root", passwords["root"])), appRedirect)
+	page := ask(w.handler, with(authorization(), "scope", "email"))
+	got = answered(t, submit(w.handler, fill(t, page, "root", passwords["root"])), appRedirect)
 	if got.Get("error") != "invalid_scope" {
 		t.Errorf("a user who has none of it: %v", got)
 	}
@@ -283,7 +294,8 @@ func TestForgedForms(t *testing.T) {
 	}
 	// What stands beside the sealed request counts for nothing.
 	beside := with(good, "client_id", "spa", "redirect_uri", "https://evil.test/", "scope", "admin", "state", "other", "code_challenge", "x")
-	if got := answered(t, submit(w.handler, beside, "Sec-Fetch-Site: same-origin"), appRedirect); got.Get("state") != "s-1" || got.Get("code") == "" {
+	got := answered(t, submit(w.handler, beside, "Sec-Fetch-Site: same-origin"), appRedirect)
+	if got.Get("state") != "s-1" || got.Get("code") == "" {
 		t.Errorf("answer %v", got)
 	}
 	expect(t, call(w.handler, "POST", "/authorize?state=x", good.Encode(), formType), 400, "Location: -")

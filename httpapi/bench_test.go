@@ -74,6 +74,7 @@ func benchIntrospect(b *testing.B, h http.Handler, basic string, tokens []string
 	}
 	w := newDiscard()
 	b.ReportAllocs()
+	before := cpuTime(b)
 	for i := 0; b.Loop(); i++ {
 		clear(w.h)
 		n := i % len(requests)
@@ -84,6 +85,7 @@ func benchIntrospect(b *testing.B, h http.Handler, basic string, tokens []string
 			b.Fatalf("status %d", w.status)
 		}
 	}
+	b.ReportMetric(float64(cpuTime(b)-before)/float64(b.N), "cpu-ns/op")
 }
 
 // BenchmarkVerifyLoopback is the same over TCP on loopback with 16 connections a processor. cpu-ns/op is what client and

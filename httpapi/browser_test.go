@@ -45,7 +45,8 @@ func addApp(t *testing.T, n *node.Node) events.ID {
 		t.Fatal(err)
 	}
 	carol, err := n.CreateUser(t.Context(), node.NewUser{
-		Name: "carol", Password: carolPassword, FullName: "Carol Example", Email: "carol@example.com", Scope: []string{"profile", "notes", "email"},
+		Name: "carol", Password: carolPassword, FullName: "Carol Example", Email: "carol@example.com",
+		Scope: []string{"profile", "notes", "email"},
 	}, node.Origin{Actor: "test"})
 	if err != nil {
 		t.Fatal(err)
@@ -118,12 +119,12 @@ func (p page) alert() string {
 }
 
 // allowedElements are what the pages are made of: anything else came from outside.
-var allowedElements = []string{"html", "head", "meta", "title", "style", "body", "main", "h1", "bdi", "p", "strong", "ul", "li", "form", "input",
-	"label", "button", "code"}
+var allowedElements = []string{"html", "head", "meta", "title", "style", "body", "main", "h1", "bdi", "p", "strong", "ul", "li", "form",
+	"input", "label", "button", "code"}
 
 // allowedAttributes are those that can neither run nor fetch anything.
-var allowedAttributes = []string{"lang", "charset", "name", "content", "role", "id", "aria-labelledby", "aria-describedby", "method", "action",
-	"type", "value", "for", "autocomplete", "autocapitalize", "autocorrect", "spellcheck", "maxlength", "required", "class", "formnovalidate"}
+var allowedAttributes = []string{"lang", "charset", "name", "content", "role", "id", "aria-labelledby", "aria-describedby", "method",
+	"action", "type", "value", "for", "autocomplete", "autocapitalize", "autocorrect", "spellcheck", "maxlength", "required", "class", "formnovalidate"}
 
 // checkPage fails the test unless an answer is a page that is plain, accessible and locked up.
 func checkPage(t *testing.T, w *httptest.ResponseRecorder) page {
@@ -148,7 +149,8 @@ func checkPage(t *testing.T, w *httptest.ResponseRecorder) page {
 			ids[id] = true
 		}
 	}
-	if !strings.HasPrefix(body, "<!DOCTYPE html>") || p.elements[0].attrs["lang"] != "en" || len(p.find("main")) != 1 || len(p.find("h1")) != 1 {
+	if !strings.HasPrefix(body, "<!DOCTYPE html>") || p.elements[0].attrs["lang"] != "en" ||
+		len(p.find("main")) != 1 || len(p.find("h1")) != 1 {
 		t.Error("no document type, no language, or not one main and one h1")
 	}
 	if title := p.find("title"); len(title) != 1 || strings.TrimSpace(title[0].text) == "" {

@@ -54,7 +54,7 @@ func newMetadata(issuer string, passwords bool) []byte {
 	m := metadata{
 		Issuer: issuer, AuthorizationEndpoint: base + "/authorize", TokenEndpoint: base + "/token", UserinfoEndpoint: base + "/userinfo",
 		JWKSURI: base + "/.well-known/jwks.json", RevocationEndpoint: base + "/revoke", IntrospectionEndpoint: base + "/introspect",
-		Scopes: []string{"openid", "profile"}, ResponseTypes: []string{"code"}, ResponseModes: []string{"query"},
+		Scopes: []string{"openid", "profile", "email"}, ResponseTypes: []string{"code"}, ResponseModes: []string{"query"},
 		GrantTypes: []string{"authorization_code", "refresh_token", "client_credentials"}, SubjectTypes: []string{"public"},
 		IDTokenAlgorithms:    []string{"EdDSA", "ES256", "RS256"}, // each replica signs with one of them
 		CodeChallengeMethods: []string{"S256"},

@@ -30,8 +30,9 @@ func (a *api) token(w http.ResponseWriter, r *http.Request) {
 		TokenType    string `json:"token_type"`
 		ExpiresIn    int64  `json:"expires_in"`
 		RefreshToken string `json:"refresh_token,omitempty"`
+		IDToken      string `json:"id_token,omitempty"`
 		Scope        string `json:"scope"`
-	}{tokens.AccessToken, "Bearer", int64(tokens.ExpiresIn / time.Second), tokens.RefreshToken, strings.Join(tokens.Scope, " ")})
+	}{tokens.AccessToken, "Bearer", int64(tokens.ExpiresIn / time.Second), tokens.RefreshToken, tokens.IDToken, strings.Join(tokens.Scope, " ")})
 }
 
 // grant carries out the grant that r asks for. The form is looked at before the client is authenticated, since that costs

@@ -36,12 +36,16 @@ var passwords = map[string]string{
 }
 
 // startNode returns a replica over log with the least work for hashing: these tests are not about that.
-func startNode(t testing.TB, name string, log *eventstest.Node, logger *slog.Logger) *node.Node {
+func startNode(t testing.TB, name string, log *eventstest.Node, logger *slog.Logger, edit ...func(*node.Config)) *node.Node {
 	t.Helper()
-	n, err := node.Start(t.Context(), node.Config{
+	cfg := node.Config{
 		Name: name, Dir: t.TempDir(), Log: log, Issuer: "https://knell.test", Audience: "api", Lease: 3 * time.Second, Logger: logger,
 		Password: password.Config{Queue: 256, MaxWait: 10 * time.Second, Params: password.Params{MemoryKiB: 8, Time: 1, Lanes: 1}},
-	})
+	}
+	for _, f := range edit {
+		f(&cfg)
+	}
+	n, err := node.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,6 +38,7 @@ type RefreshRequest struct {
 type Tokens struct {
 	AccessToken  string
 	RefreshToken string // "" when there is none
+	IDToken      string // OpenID Connect; "" unless a code with the scope openid was redeemed
 	ExpiresIn    time.Duration
 	Scope        []string
 	Session      events.ID

@@ -121,7 +121,8 @@ var redirectsAsked = map[string]bool{
 // Redirect URIs are compared character by character; the port of a loopback address alone is free.
 func TestRedirectMatching(t *testing.T) {
 	c := Client{Redirects: []string{
-		"https://app.test/cb", "https://app.test/other?x=1", "http://127.0.0.1/cb", "http://[::1]:1234/cb", "http://localhost:3000/cb", "com.example.app:/cb",
+		"https://app.test/cb", "https://app.test/other?x=1", "http://127.0.0.1/cb", "http://[::1]:1234/cb",
+		"http://localhost:3000/cb", "com.example.app:/cb",
 	}}
 	for asked, good := range redirectsAsked {
 		if got, ok := c.Redirect(asked); ok != good || ok && got != asked {
@@ -141,7 +142,9 @@ func TestRedirectMatching(t *testing.T) {
 
 func (r *rig) service() {
 	r.t.Helper()
-	err := r.nodes["a"].CreateClient(context.Background(), NewClient{ID: "svc", Secret: "svc-secret-0123456789", Scope: []string{"jobs", "notes"}}, Origin{})
+	err := r.nodes["a"].CreateClient(context.Background(), NewClient{
+		ID: "svc", Secret: "svc-secret-0123456789", Scope: []string{"jobs", "notes"},
+	}, Origin{})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -252,7 +255,8 @@ func TestDisableAndDeleteClient(t *testing.T) {
 		}
 		for what, err := range map[string]error{
 			"enable": r.nodes["b"].EnableClient(ctx, "svc", Origin{}), "disable": r.nodes["b"].DisableClient(ctx, "svc", Origin{}),
-			"delete": r.nodes["b"].DeleteClient(ctx, "svc", Origin{}), "change": r.nodes["b"].ChangeClient(ctx, "svc", ClientChange{Scope: []string{}}, Origin{}),
+			"delete": r.nodes["b"].DeleteClient(ctx, "svc", Origin{}),
+			"change": r.nodes["b"].ChangeClient(ctx, "svc", ClientChange{Scope: []string{}}, Origin{}),
 		} {
 			if !errors.Is(err, ErrNotFound) {
 				t.Errorf("%s: %v", what, err)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/token"
 )
 
 // CodeRedemption presents an authorization code (RFC 6749 section 4.1.3, RFC 7636 section 4.5).
@@ -29,7 +30,8 @@ type codeView struct {
 	session  events.ID // that it was redeemed for; zero: none
 }
 
-// RedeemCode starts the session that a code stands for. The log's order makes one redemption the winner. Any other one, at whatever time and replica, ends that
+// RedeemCode starts the session that a code stands for; with the scope openid there is an ID token (OpenID Connect Core 1.0
+// section 3.1.3.3). The log's order makes one redemption the winner. Any other one, at whatever time and replica, ends that
 // session on every replica: client, redirect URI and verifier fit, so what only the client has is in two hands, or the client
 // does what RFC 6749 section 4.1.2 forbids. Whoever has the code alone does no harm: without the verifier he is refused, and
 // the code stays good.
@@ -61,7 +63,7 @@ func (n *Node) RedeemCode(ctx context.Context, r CodeRedemption) (Tokens, error)
 		case !v.session.IsZero():
 			return Tokens{}, n.codeReplayed(ctx, v, r.Origin)
 		}
-		t, err := n.redeem(ctx, v, r)
+		t, err := n.redeem(ctx, v, r, k.nonce)
 		if !errors.Is(err, errChanged) {
 			return t, err
 		}
@@ -114,7 +116,7 @@ func verifierForm(s string) bool {
 }
 
 // redeem starts the session.
-func (n *Node) redeem(ctx context.Context, v codeView, r CodeRedemption) (Tokens, error) {
+func (n *Node) redeem(ctx context.Context, v codeView, r CodeRedemption, nonce string) (Tokens, error) {
 	d := n.newSession(v.user, v.userSeq, r.Client, v.scope)
 	d.Code, d.AuthTime = v.id, v.issuedAt
 	o := r.Origin
@@ -128,7 +130,27 @@ func (n *Node) redeem(ctx context.Context, v codeView, r CodeRedemption) (Tokens
 	case out.void != "":
 		return Tokens{}, errChanged // the next look says whether the code or the account
 	}
-	return n.mint(d.Session, generation{seq: out.seq, issuedAt: d.IssuedAt, expires: d.AccessExpires})
+	t, err := n.mint(d.Session, generation{seq: out.seq, issuedAt: d.IssuedAt, expires: d.AccessExpires})
+	if err == nil && contains(t.Scope, scopeOpenID) {
+		t.IDToken, err = n.mintID(d, t.AccessToken, nonce)
+	}
+	return t, err
+}
+
+// mintID signs the ID token that goes with the first access token of a session (OpenID Connect Core 1.0 section 2).
+func (n *Node) mintID(d *events.SessionStarted, access, nonce string) (string, error) {
+	s := n.signing.with.Load()
+	if s == nil {
+		return "", fmt.Errorf("%w: the signing key was revoked a moment ago", ErrNotCurrent)
+	}
+	id, err := s.access.SignID(token.IDClaims{
+		Issuer: n.cfg.Issuer, Subject: d.User.String(), ClientID: d.Client, Nonce: nonce, Expires: d.AccessExpires, IssuedAt: d.IssuedAt,
+		AuthTime: d.AuthTime, Session: d.Session, AccessToken: access,
+	})
+	if err != nil {
+		return "", fmt.Errorf("sign: %w", err)
+	}
+	return id, nil
 }
 
 // codeReplayed ends the session of a code that was redeemed before.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -32,7 +33,8 @@ func (r *rig) app() CodeRequest {
 		r.t.Fatal(err)
 	}
 	return CodeRequest{
-		Client: "app", Redirect: testRedirect, Named: true, Scope: []string{"openid", "profile"}, Nonce: "n-1", Challenge: challengeOf(testVerifier),
+		Client: "app", Redirect: testRedirect, Named: true, Scope: []string{"openid", "profile"}, Nonce: "n-1",
+		Challenge: challengeOf(testVerifier),
 	}
 }
 
@@ -46,11 +48,12 @@ func (r *rig) code(at string, req CodeRequest) CodeRedemption {
 	return CodeRedemption{Code: code, Client: req.Client, Redirect: req.Redirect, Verifier: testVerifier}
 }
 
-// A code of one replica starts a session at another one.
+// A code of one replica starts a session at another one, with an ID token for the client.
 func TestCodeStartsASession(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		ctx := context.Background()
 		req := r.app()
+		login := time.Now().Unix()
 		red := r.code("a", req)
 		time.Sleep(7 * time.Second)
 		synctest.Wait()
@@ -61,8 +64,25 @@ func TestCodeStartsASession(t *testing.T) {
 		if id.Subject() != alice.ID.String() || id.Client() != "app" || id.Scope() != "openid profile" {
 			t.Errorf("%s %s %q", id.Subject(), id.Client(), id.Scope())
 		}
+		payload := must(base64.RawURLEncoding.DecodeString(strings.Split(tok.IDToken, ".")[1]))(t)
+		var claims map[string]any
+		if err := json.Unmarshal(payload, &claims); err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range map[string]any{
+			"iss": "https://knell.test", "sub": alice.ID.String(), "aud": "app", "nonce": "n-1",
+			"sid": tok.Session.String(), "auth_time": float64(login),
+			"iat": float64(login + 7), "exp": float64(login + 7 + 300),
+		} {
+			if claims[name] != want {
+				t.Errorf("%s: %v, want %v", name, claims[name], want)
+			}
+		}
 		next := must(r.nodes["c"].Refresh(ctx, RefreshRequest{Token: tok.RefreshToken, Client: "app"}))(t)
 		r.accepted(next)
+		if next.IDToken != "" {
+			t.Error("a refresh gave an ID token")
+		}
 		r.same()
 	})
 }
@@ -91,8 +111,8 @@ func TestCodeScope(t *testing.T) {
 				continue
 			}
 			tok := must(r.nodes["c"].RedeemCode(ctx, CodeRedemption{Code: code, Client: "app", Redirect: testRedirect, Verifier: testVerifier}))(t)
-			if !slices.Equal(tok.Scope, c.granted) {
-				t.Errorf("%v: %v", c.asked, tok.Scope)
+			if !slices.Equal(tok.Scope, c.granted) || (tok.IDToken != "") != slices.Contains(c.granted, "openid") {
+				t.Errorf("%v: %v, ID token %q", c.asked, tok.Scope, tok.IDToken)
 			}
 		}
 	})
@@ -161,7 +181,8 @@ func TestSealedRequests(t *testing.T) {
 		sealed := r.nodes["a"].SealRequest(req)
 		for name, n := range r.nodes {
 			got, err := n.OpenRequest(sealed)
-			if err != nil || got.State != req.State || got.Redirect != req.Redirect || !slices.Equal(got.Scope, req.Scope) || got.Challenge != req.Challenge {
+			if err != nil || got.State != req.State || got.Redirect != req.Redirect || !slices.Equal(got.Scope, req.Scope) ||
+				got.Challenge != req.Challenge {
 				t.Errorf("%s: %+v, %v", name, got, err)
 			}
 		}

@@ -39,7 +39,7 @@ type Config struct {
 	Log         Log              // required
 	Issuer      string           // "iss"; required
 	Audience    string           // "aud"; required
-	Alg         string           // algorithm of this replica's tokens: "EdDSA", "ES256" or "RS256"; "": EdDSA
+	Alg         string           // algorithm of this replica's tokens: "EdDSA", "ES256" or "RS256"; "": as before, or EdDSA
 	Lease       time.Duration    // 0: DefaultLease
 	AccessTTL   time.Duration    // life of an access token; 0: 5 min
 	RefreshIdle time.Duration    // a refresh token ends when unused for so long; 0: 24 h
@@ -81,7 +81,6 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("node: Issuer and Audience are required")
 	}
 	setDefault(&c.Lease, DefaultLease)
-	setDefault(&c.Alg, token.EdDSA)
 	setDefault(&c.AccessTTL, 5*time.Minute)
 	setDefault(&c.RefreshIdle, 24*time.Hour)
 	setDefault(&c.SessionTTL, 30*24*time.Hour)
@@ -98,7 +97,7 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("node: lease %v is shorter than %v", c.Lease, minLease)
 	case c.AccessTTL < time.Second || c.RefreshIdle < time.Second || c.SessionTTL < time.Second:
 		return c, errors.New("node: token lifetimes must be at least 1s")
-	case !slices.Contains(token.Algorithms(), c.Alg):
+	case c.Alg != "" && !slices.Contains(token.Algorithms(), c.Alg):
 		return c, fmt.Errorf("node: algorithm %q: want one of %s", c.Alg, strings.Join(token.Algorithms(), ", "))
 	case c.AccessTTL > maxAccessTTL:
 		return c, errors.New("node: access tokens live at most 24h")

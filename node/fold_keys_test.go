@@ -9,6 +9,17 @@ import (
 	"github.com/knell-auth/knell/internal/token"
 )
 
+// newNodeKey returns the event of new keys.
+func newNodeKey(t *testing.T, alg string) *events.NodeKey {
+	t.Helper()
+	var id identity
+	if err := id.newKeys(alg); err != nil {
+		t.Fatal(err)
+	}
+	s := must(id.signer())(t)
+	return &events.NodeKey{Key: s.access.KeyID(), Alg: alg, Public: s.access.Key().Public(), RefreshPublic: s.refresh.Public()}
+}
+
 // TestFoldKeys: which keys the fold takes, and from when on they are known.
 func TestFoldKeys(t *testing.T) {
 	sc := &scenario{s: newState(), epoch: testID("epoch"), now: 1_800_000_000}
@@ -19,14 +30,7 @@ func TestFoldKeys(t *testing.T) {
 	}
 	apply("a", &events.LogStarted{HashKey: make([]byte, 32)})
 	apply("a", &events.NodeBeat{})
-	newKey := func(alg string) *events.NodeKey {
-		var id identity
-		if err := id.newKeys(alg); err != nil {
-			t.Fatal(err)
-		}
-		s := must(id.signer())(t)
-		return &events.NodeKey{Key: s.access.KeyID(), Alg: alg, Public: s.access.Key().Public(), RefreshPublic: s.refresh.Public()}
-	}
+	newKey := func(alg string) *events.NodeKey { return newNodeKey(t, alg) }
 	with := func(d *events.NodeKey, f func(*events.NodeKey)) *events.NodeKey {
 		c := *d
 		f(&c)

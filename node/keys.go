@@ -49,6 +49,9 @@ type signer struct {
 	refresh *token.RefreshSigner
 }
 
+// algorithm returns the algorithm of id's keys, EdDSA where it has none yet.
+func (id *identity) algorithm() string { return cmp.Or(id.Alg, token.EdDSA) }
+
 // newKeys gives id new keys, those of access tokens of the algorithm alg.
 func (id *identity) newKeys(alg string) error {
 	private, err := token.NewPrivate(alg)
@@ -62,7 +65,7 @@ func (id *identity) newKeys(alg string) error {
 
 // signer returns what id signs with; an error means that its keys are none.
 func (id *identity) signer() (*signer, error) {
-	access, err := token.NewSigner(cmp.Or(id.Alg, token.EdDSA), id.Signing)
+	access, err := token.NewSigner(id.algorithm(), id.Signing)
 	if err == nil && len(id.Refresh) != ed25519.SeedSize {
 		err = token.ErrKey
 	}
@@ -89,13 +92,13 @@ func lockDir(dir string) (*os.File, error) {
 }
 
 // loadIdentity reads the directory's identity, or makes a new one where there is none; where its keys are of another algorithm
-// than alg, they are made anew. A damaged file is refused: making new keys would hide the damage.
+// than alg, they are made anew; "" is any. A damaged file is refused: making new keys would hide the damage.
 func loadIdentity(dir, alg string) (identity, error) {
 	path := filepath.Join(dir, identityFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		id := identity{Format: 1}
-		return id, id.newKeys(alg)
+		return id, id.newKeys(cmp.Or(alg, token.EdDSA))
 	}
 	if err != nil {
 		return identity{}, fmt.Errorf("node: %w", err)
@@ -110,7 +113,7 @@ func loadIdentity(dir, alg string) (identity, error) {
 	if _, err := id.signer(); err != nil {
 		return identity{}, fmt.Errorf("node: %s is damaged; move it away to join with new keys", path)
 	}
-	if cmp.Or(id.Alg, token.EdDSA) != alg {
+	if alg != "" && alg != id.algorithm() {
 		return id, id.newKeys(alg)
 	}
 	return id, nil

@@ -140,7 +140,7 @@ func (n *Node) obtainKeys(ctx context.Context) error {
 
 // replaceKeys gives this replica's directory new keys. A crash before they are published is no loss: the next life does that.
 func (n *Node) replaceKeys(id identity) error {
-	if err := id.newKeys(n.cfg.Alg); err != nil {
+	if err := id.newKeys(id.algorithm()); err != nil {
 		return err
 	}
 	saved := &n.keeping.saved

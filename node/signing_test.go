@@ -302,6 +302,10 @@ func TestIdentityOfAlgorithm(t *testing.T) {
 		if t2 := must(again.signer())(t); t2.access.KeyID() != s.access.KeyID() || t2.refresh.KeyID() != s.refresh.KeyID() {
 			t.Errorf("%s: other keys after a restart", alg)
 		}
+		kept := must(loadIdentity(dir, ""))(t)
+		if k := must(kept.signer())(t); k.access.KeyID() != s.access.KeyID() {
+			t.Errorf("%s: other keys though none were asked for", alg)
+		}
 		if s.access.Key().Algorithm() != alg {
 			t.Errorf("%s: a key of %s", alg, s.access.Key().Algorithm())
 		}

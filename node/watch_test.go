@@ -82,8 +82,8 @@ func TestWatchEndsBeforeCommandReturns(t *testing.T) {
 			return n.SetPassword(ctx, u.ID, "looking-glass", Origin{})
 		}, ErrRevoked},
 		"roles": {func(_ *rig, n *Node, u User, _ Tokens) error { return n.SetRoles(ctx, u.ID, nil, u.Scope, Origin{}) }, ErrStale},
-		"key": {func(r *rig, n *Node, _ User, _ Tokens) error {
-			return n.change(ctx, &events.SigningKeyRevoked{Key: r.nodes["a"].signing.access.KeyID()}, "a", Origin{})
+		"key": {func(r *rig, n *Node, _ User, tok Tokens) error {
+			return n.RevokeKey(ctx, r.watch("a", tok).claims.KeyID, Origin{})
 		}, ErrInvalidToken},
 		"all": {func(_ *rig, n *Node, _ User, _ Tokens) error {
 			return n.change(ctx, &events.AllRevoked{}, "all", Origin{})
@@ -178,11 +178,10 @@ func TestWatchEndsWithItsToken(t *testing.T) {
 		synctest.Wait()
 		r.ended(watched, ErrExpired)
 		r.goesOn(refreshed)
-		// The keys of replica a are no good any more: of these sessions only b's tokens go on, under new flags.
+		// The key of replica a is no good any more: of these sessions only b's token goes on, under a new flag.
 		third := r.login("b")
 		goOn := r.watchAll(third)
-		err = r.nodes["b"].change(ctx, &events.SigningKeyRevoked{Key: r.nodes["a"].signing.access.KeyID()}, "a", Origin{})
-		if err != nil {
+		if err := r.nodes["b"].RevokeKey(ctx, watched["a"].claims.KeyID, Origin{}); err != nil {
 			t.Fatal(err)
 		}
 		r.goesOn(goOn)

@@ -21,9 +21,9 @@ type clientCmd struct {
 	Show         clientShowCmd    `cmd:"" help:"Show all about an OAuth client but its secret, in JSON."`
 	Update       clientUpdateCmd  `cmd:"" help:"Change name, scopes or redirect URIs; returns when no replica goes by the old ones any more."`
 	RotateSecret clientRotateCmd  `cmd:"" help:"Give a client a new secret; the old one is good for a while."`
-	Disable      clientDisableCmd `cmd:"" help:"Disable a client and end its sessions and tokens; returns when no replica accepts them any more."`
+	Disable      clientDisableCmd `cmd:"" help:"Disable a client and end all that it has; returns when no replica accepts it any more."`
 	Enable       clientEnableCmd  `cmd:"" help:"Enable a disabled client. Old sessions stay ended."`
-	Delete       clientDeleteCmd  `cmd:"" help:"Delete a client and end its sessions and tokens; returns when no replica accepts them any more."`
+	Delete       clientDeleteCmd  `cmd:"" help:"Delete a client and end all that it has; returns when no replica accepts it any more."`
 	Import       clientImportCmd  `cmd:"" help:"Create clients from a file."`
 }
 

@@ -14,6 +14,9 @@ var (
 	demoRoot = node.NewUser{Name: "root", Password: "toor-and-feather", Scope: []string{"admin", "audit"}, Roles: []string{"admin"}}
 	mallory  = node.NewUser{Name: "mallory", Password: "disabled-pw-1", Scope: []string{"profile"}, Disabled: true}
 	svc      = node.NewClient{ID: "svc", Name: "svc", Secret: "svc-secret-0123456789", Scope: []string{"svc"}}
+	app      = node.NewClient{
+		ID: "app", Name: "Demo application", Scope: []string{"openid", "profile", "notes"}, Redirects: []string{"http://127.0.0.1/callback"},
+	}
 )
 
 // createDemoAccounts makes the demo accounts. Those that are there already stay as they are.
@@ -24,8 +27,10 @@ func createDemoAccounts(ctx context.Context, n *node.Node) error {
 			return fmt.Errorf("creating the demo user %s: %w", u.Name, err)
 		}
 	}
-	if err := n.CreateClient(ctx, svc, o); err != nil && !errors.Is(err, node.ErrExists) {
-		return fmt.Errorf("creating the demo client %s: %w", svc.ID, err)
+	for _, c := range []node.NewClient{svc, app} {
+		if err := n.CreateClient(ctx, c, o); err != nil && !errors.Is(err, node.ErrExists) {
+			return fmt.Errorf("creating the demo client %s: %w", c.ID, err)
+		}
 	}
 	return nil
 }

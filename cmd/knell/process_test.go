@@ -128,7 +128,8 @@ func attribute(t *testing.T, line, key string) string {
 func TestServe(t *testing.T) {
 	dir := t.TempDir()
 	serve := func() (*process, string) {
-		p := launch(t, dir, "serve", "--listen", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0", "--drain", "0", "--lease", "5s")
+		p := launch(t, dir, "serve", "--listen", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0", "--drain", "0", "--lease", "5s",
+			"--password-grant", "--signing-alg", "ES256")
 		ready := p.await(t, "msg=ready")
 		attribute(t, ready, "nats")
 		return p, attribute(t, ready, "http")
@@ -167,6 +168,10 @@ func TestServe(t *testing.T) {
 	expect(2, "not UTF-8", "caf\xe9-password\n", "user", "add", "latin1")
 	expect(2, "not UTF-8", "a good password\n", "user", "add", "caf\xe9")
 	expect(1, "there is no user", "", "user", "disable", "nobody")
+	kid := onlyKey(t, dir)
+	expect(1, "there is no such", "", "key", "revoke", "--", kid[1:]+"x")
+	expect(0, "revoked "+kid, "", "key", "revoke", "--reason", "lost", "--", kid)
+	expect(0, "revoked", "", "key", "list")
 	expect(1, "in use", "", "serve", "--listen", "127.0.0.1:0")
 
 	if code, out := p.stop(t, syscall.SIGTERM); code != 0 {
@@ -177,6 +182,10 @@ func TestServe(t *testing.T) {
 	expect(1, "no replica is running", "", "status")
 	expect(2, "--name foo (or KNELL_NAME): the store in", "", "user", "list", "--name", "foo")
 	expect(0, "alice", "", "user", "list")
+	fresh := onlyKey(t, dir)
+	if fresh == kid {
+		t.Errorf("the revoked key %s goes on", kid)
+	}
 	expect(0, "created user bob", "can-we-fix-it\n", "user", "add", "bob")
 	routes, err := natsd.LoopbackRoutes(3)
 	if err != nil {
@@ -186,6 +195,9 @@ func TestServe(t *testing.T) {
 		"--routes", strings.Join(routes, ","), "--cluster-secret-file", os.Args[0])
 	p, base = serve()
 	login(t, base, "bob", "can-we-fix-it", 200)
+	if now := onlyKey(t, dir); now != fresh {
+		t.Errorf("key %s, was %s: administration without a replica must not change it", now, fresh)
+	}
 	if code, out := p.stop(t, os.Interrupt); code != 0 {
 		t.Fatalf("exit %d:\n%s", code, out)
 	}
@@ -209,11 +221,27 @@ func TestInitAlone(t *testing.T) {
 	if code, out := once(t, dir, "a good password\n", "init", "--standalone"); code != 0 {
 		t.Fatalf("exit %d: %s", code, out)
 	}
-	p := launch(t, dir, "serve", "--listen", "127.0.0.1:0", "--drain", "0")
+	p := launch(t, dir, "serve", "--listen", "127.0.0.1:0", "--drain", "0", "--password-grant")
 	login(t, attribute(t, p.await(t, "msg=ready"), "http"), "admin", "a good password", 200)
 	if code, out := p.stop(t, syscall.SIGTERM); code != 0 {
 		t.Fatalf("exit %d: %s", code, out)
 	}
+}
+
+// onlyKey returns the one key of a standalone replica that was not revoked.
+func onlyKey(t *testing.T, dir string) string {
+	t.Helper()
+	code, out := once(t, dir, "", "key", "list")
+	var live []string
+	for line := range strings.Lines(out) {
+		if f := strings.Fields(line); len(f) == 4 && f[3] == "live" && f[1] == "ES256" {
+			live = append(live, f[0])
+		}
+	}
+	if code != 0 || len(live) != 1 {
+		t.Fatalf("exit %d: %s", code, out)
+	}
+	return live[0]
 }
 
 // TestStopWhileStarting: a replica without its cluster can be stopped, and its data can't be opened alone.
@@ -270,7 +298,7 @@ func TestInitTogether(t *testing.T) {
 	if text := <-started; !strings.Contains(text, "waiting") {
 		t.Errorf("said %q", text)
 	}
-	p := launch(t, dir, "serve", "--data", dir, "--listen", "127.0.0.1:0", "--drain", "0")
+	p := launch(t, dir, "serve", "--data", dir, "--listen", "127.0.0.1:0", "--drain", "0", "--password-grant")
 	base := attribute(t, p.await(t, "msg=ready"), "http")
 	if err := initial.Wait(); err != nil || !strings.Contains(out.String(), "created administrator admin") {
 		t.Errorf("%v: %s", err, &out)

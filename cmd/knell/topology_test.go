@@ -82,7 +82,7 @@ func TestServeJoined(t *testing.T) {
 	routes, joins := addrs[:3], addrs[3:]
 	serve := func(name string, more ...string) *process {
 		return launch(t, dir, append([]string{"serve", "--listen", "127.0.0.1:0", "--drain", "0", "--name", name,
-			"--data", name, "--cluster-secret-file", "secret"}, more...)...)
+			"--data", name, "--cluster-secret-file", "secret", "--password-grant"}, more...)...)
 	}
 	j := serve("j", "--join", strings.Join(joins, ","))
 	for i, name := range []string{"a", "b", "c"} {
