@@ -20,7 +20,7 @@ type Watch struct {
 	cause  atomic.Pointer[error] // why it ended; nil: it has not
 
 	// Guarded by watches.mu.
-	word       uint32 // live flag of the session
+	flag       liveFlag
 	prev, next *Watch // with the same flag
 	place      int    // in watches.byExpiry; -1: it is not watched, or not any more
 }
@@ -71,8 +71,11 @@ func (n *Node) beginWatch(w *Watch) error {
 	if err != nil {
 		return err
 	}
-	return n.hot.watches.add(w, word)
+	return n.hot.watches.add(w, flagOf(word))
 }
+
+// flagOf returns the flag of what look has found.
+func flagOf(word uint32) liveFlag { return liveFlag(word) }
 
 // Context returns the context that ends with the token.
 func (w *Watch) Context() context.Context { return w.ctx }
@@ -116,19 +119,19 @@ func (w *Watch) conclude(cause error) {
 // watches are the watches of a node, by what ends them.
 type watches struct {
 	mu       sync.Mutex
-	byWord   map[uint32]*Watch // the first one with a live flag; nil: none yet
+	byFlag   map[liveFlag]*Watch // the first one with a live flag; nil: none yet
 	byExpiry expiryHeap
 	closed   bool
 }
 
-// add watches w, whose session has the given live flag. Node.mu is held, so that no flag changes meanwhile.
-func (ws *watches) add(w *Watch, word uint32) error {
+// add watches w, whose credential has the given live flag. Node.mu is held, so that no flag changes meanwhile.
+func (ws *watches) add(w *Watch, flag liveFlag) error {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	if ws.closed {
 		return ErrClosed
 	}
-	ws.link(w, word)
+	ws.link(w, flag)
 	heap.Push(&ws.byExpiry, w)
 	return nil
 }
@@ -147,16 +150,16 @@ func (ws *watches) drop(w *Watch) {
 	}
 }
 
-func (ws *watches) link(w *Watch, word uint32) {
-	if ws.byWord == nil {
-		ws.byWord = map[uint32]*Watch{}
+func (ws *watches) link(w *Watch, flag liveFlag) {
+	if ws.byFlag == nil {
+		ws.byFlag = map[liveFlag]*Watch{}
 	}
-	first := ws.byWord[word]
-	w.word, w.prev, w.next = word, nil, first
+	first := ws.byFlag[flag]
+	w.flag, w.prev, w.next = flag, nil, first
 	if first != nil {
 		first.prev = w
 	}
-	ws.byWord[word] = w
+	ws.byFlag[flag] = w
 }
 
 func (ws *watches) unlink(w *Watch) {
@@ -164,9 +167,9 @@ func (ws *watches) unlink(w *Watch) {
 	case w.prev != nil:
 		w.prev.next = w.next
 	case w.next != nil:
-		ws.byWord[w.word] = w.next
+		ws.byFlag[w.flag] = w.next
 	default:
-		delete(ws.byWord, w.word)
+		delete(ws.byFlag, w.flag)
 	}
 	if w.next != nil {
 		w.next.prev = w.prev
@@ -186,11 +189,11 @@ func (n *Node) endDead() {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	var found []*Watch
-	for _, word := range dead {
-		if len(ws.byWord) == 0 {
+	for _, flag := range dead {
+		if len(ws.byFlag) == 0 {
 			break
 		}
-		for w := ws.byWord[word]; w != nil; w = w.next {
+		for w := ws.byFlag[flag]; w != nil; w = w.next {
 			found = append(found, w)
 		}
 	}
@@ -202,7 +205,7 @@ func (n *Node) endDead() {
 			continue
 		}
 		ws.unlink(w)
-		ws.link(w, word)
+		ws.link(w, flagOf(word))
 	}
 }
 
@@ -251,7 +254,7 @@ func (ws *watches) endAll(cause error) {
 		w.prev, w.next, w.place = nil, nil, -1
 		w.conclude(cause)
 	}
-	clear(ws.byWord)
+	clear(ws.byFlag)
 	ws.byExpiry = nil
 }
 

@@ -31,6 +31,7 @@ func BenchmarkWatch(b *testing.B) {
 		}
 		runtime.GC()
 		runtime.ReadMemStats(&after)
+		grown := runtime.NumGoroutine() - routines
 		b.Run(fmt.Sprintf("begin and stop/among %d", count), func(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
@@ -38,13 +39,13 @@ func BenchmarkWatch(b *testing.B) {
 			}
 			if count > 0 {
 				b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(count), "heap-B/watch")
-				b.ReportMetric(float64(runtime.NumGoroutine()-routines), "goroutines")
+				b.ReportMetric(float64(grown), "goroutines")
 			}
 		})
 		b.Run(fmt.Sprintf("logout of another/among %d", count), func(b *testing.B) {
 			n.mu.Lock()
 			defer n.mu.Unlock()
-			n.state.freeWord.dead = []uint32{1 << 20}
+			n.state.freeWord.dead = []liveFlag{1 << 20}
 			b.ReportAllocs()
 			for b.Loop() {
 				n.endDead()

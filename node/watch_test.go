@@ -61,8 +61,8 @@ func (r *rig) unwatched() {
 	for name, n := range r.nodes {
 		ws := &n.hot.watches
 		ws.mu.Lock()
-		if len(ws.byWord) != 0 || len(ws.byExpiry) != 0 {
-			r.t.Errorf("%s remembers %d flags and %d watches", name, len(ws.byWord), len(ws.byExpiry))
+		if len(ws.byFlag) != 0 || len(ws.byExpiry) != 0 {
+			r.t.Errorf("%s remembers %d flags and %d watches", name, len(ws.byFlag), len(ws.byExpiry))
 		}
 		ws.mu.Unlock()
 	}
