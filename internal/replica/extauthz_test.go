@@ -30,6 +30,16 @@ func askAs(t *testing.T, conn *grpc.ClientConn, token string, extensions map[str
 	return out
 }
 
+// health asks the health service.
+func health(t *testing.T, conn *grpc.ClientConn) grpc_health_v1.HealthCheckResponse_ServingStatus {
+	t.Helper()
+	out, err := grpc_health_v1.NewHealthClient(conn).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Status
+}
+
 // TestExtAuthz: Envoy gets of a replica what its HTTP clients get: nothing before it is ready, then passes and denials by the
 // token and the demands of the route, and nothing of a token that was logged out.
 func TestExtAuthz(t *testing.T) {
@@ -77,14 +87,7 @@ func TestExtAuthz(t *testing.T) {
 		t.Errorf("a misspelt demand: %v", out)
 	}
 	check(codes.Unauthenticated, tok.AccessToken[1:], nil)
-	healthy := func() grpc_health_v1.HealthCheckResponse_ServingStatus {
-		out, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out.Status
-	}
-	if got := healthy(); got != grpc_health_v1.HealthCheckResponse_SERVING {
+	if got := health(t, conn); got != grpc_health_v1.HealthCheckResponse_SERVING {
 		t.Errorf("health %v", got)
 	}
 	if err := r.Node().Logout(ctx, tok.AccessToken, node.Origin{}); err != nil {
@@ -95,7 +98,7 @@ func TestExtAuthz(t *testing.T) {
 		t.Errorf("after the logout: %v", denied)
 	}
 	r.gate.drain()
-	if got := healthy(); got != grpc_health_v1.HealthCheckResponse_NOT_SERVING {
+	if got := health(t, conn); got != grpc_health_v1.HealthCheckResponse_NOT_SERVING {
 		t.Errorf("health while it stops: %v", got)
 	}
 	// Without a lease it is 503, never 401: Envoy passes it on, whatever it does with errors.

@@ -40,7 +40,7 @@ url.search = new URLSearchParams({
 const callback = oauth.validateAuthResponse(as, client, await logInAt(url), state); // checks iss (RFC 9207)
 const exchange = () => oauth.authorizationCodeGrantRequest(as, client, auth, callback, ours.redirect, verifier, insecure);
 const answer = await exchange();
-const tokens = await oauth.processAuthorizationCodeResponse(as, client, answer.clone(), { expectedNonce: nonce, requireIdToken: true });
+const tokens = await oauth.processAuthorizationCodeResponse(as, client, answer, { expectedNonce: nonce, requireIdToken: true });
 await oauth.validateApplicationLevelSignature(as, answer, insecure);
 const claims = oauth.getValidatedIdTokenClaims(tokens);
 const info = await oauth.processUserInfoResponse(as, client, claims.sub,
