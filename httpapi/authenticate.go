@@ -11,7 +11,7 @@ import (
 // context. It answers the others: 401 with a challenge (RFC 6750 section 3), 400 for two Authorization headers, 503 with
 // Retry-After when the replica cannot prove that it is current.
 //
-// The check is made once, before the handler: a handler that runs on after a logout is not interrupted.
+// The check is made once, before the handler: EndWithToken, behind it, ends a handler that runs on after a logout.
 func Authenticate(n Verifier) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -17,25 +17,26 @@ import (
 
 // cluster is the HTTP surface of three replicas over one log, in fake time.
 type cluster struct {
-	t    *testing.T
-	log  map[string]*eventstest.Node // each replica's own way to the log
-	api  map[string]http.Handler
-	user node.User  // alice
-	node *node.Node // one of the replicas
+	t     *testing.T
+	log   map[string]*eventstest.Node // each replica's own way to the log
+	nodes map[string]*node.Node
+	api   map[string]http.Handler
+	user  node.User  // alice
+	node  *node.Node // one of the replicas
 }
 
 // replicas runs f in a bubble.
 func replicas(t *testing.T, cfg Config, f func(t *testing.T, c *cluster)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		c := &cluster{t: t, log: map[string]*eventstest.Node{}, api: map[string]http.Handler{}}
+		c := &cluster{t: t, log: map[string]*eventstest.Node{}, nodes: map[string]*node.Node{}, api: map[string]http.Handler{}}
 		log := eventstest.New(t)
 		var n *node.Node
 		for _, name := range []string{"a", "b", "c"} {
 			c.log[name] = log.Node(name)
 			n = startNode(t, name, c.log[name], slog.New(slog.DiscardHandler))
 			cfg.PasswordGrant = true
-			c.api[name] = New(n, cfg)
+			c.nodes[name], c.api[name] = n, New(n, cfg)
 		}
 		c.node = n
 		var err error

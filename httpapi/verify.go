@@ -3,12 +3,16 @@ package httpapi
 import (
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/knell-auth/knell/node"
 )
 
-// headerRequireScope names the scopes that a request must have; so does the query parameter scope.
-const headerRequireScope = "X-Knell-Require-Scope"
+// Headers that name the scopes and the roles that a request must have; so do the query parameters scope and role.
+const (
+	headerRequireScope = "X-Knell-Require-Scope"
+	headerRequireRole  = "X-Knell-Require-Role"
+)
 
 // verifyHandler serves /verify for any method: nginx auth_request, Caddy forward_auth and their like send it the headers
 // of a request, and let that pass upon 200. For a token whose headers are in the cache it allocates nothing.
@@ -26,8 +30,8 @@ func newVerifyHandler(a *api) *verifyHandler {
 // ServeHTTP implements http.Handler. 200 is implicit: net/http writes it when nothing else was.
 func (v *verifyHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id, err := authenticate(v.n, r)
-	if err == nil && (r.URL.RawQuery != "" || r.Header[headerRequireScope] != nil) {
-		err = requireScopesOf(r, id)
+	if err == nil && (r.URL.RawQuery != "" || r.Header[headerRequireScope] != nil || r.Header[headerRequireRole] != nil) {
+		err = requireOf(r, id)
 	}
 	h := w.Header()
 	if err != nil {
@@ -43,31 +47,47 @@ func (v *verifyHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h["Cache-Control"] = v.noStore
 }
 
-// requireScopesOf returns an error unless id has every scope that the query or the header of r asks for. Both can only
-// add to what is required, so it does no harm that a client may have set the header. A demand that is empty, malformed or
+// requireOf returns an error unless id has every scope and role that the query or the headers of r ask for. All of them can only
+// add to what is required, so it does no harm that a client may have set a header. A demand that is empty, malformed or
 // misspelt is a mistake in the proxy's configuration, and refused: it must not pass for no demand.
-func requireScopesOf(r *http.Request, id node.Identity) error {
+func requireOf(r *http.Request, id node.Identity) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return badRequest("the query is malformed")
 	}
 	for name := range query {
-		if name != "scope" {
-			return badRequest("the only query parameter is scope")
+		if name != "scope" && name != "role" {
+			return badRequest("the only query parameters are scope and role")
 		}
 	}
-	var required []string
-	for _, demands := range [][]string{query["scope"], r.Header[headerRequireScope]} {
-		for _, demand := range demands {
-			scopes, ok := parseScope(demand)
-			if !ok {
-				return badRequest("the required scope is malformed")
-			}
-			required = append(required, scopes...)
-		}
+	scopes, ok := demanded(query["scope"], r.Header[headerRequireScope])
+	if !ok {
+		return badRequest("the required scope is malformed")
 	}
-	if !hasScopes(id, required) {
-		return missingScope(required)
+	roles, ok := demanded(query["role"], r.Header[headerRequireRole])
+	if !ok {
+		return badRequest("the required role is malformed")
+	}
+	if !hasScopes(id, scopes) {
+		return missingScope(scopes)
+	}
+	for _, role := range roles {
+		if !id.HasRole(role) {
+			return errMissingRole
+		}
 	}
 	return nil
+}
+
+// demanded returns the names in lists of which each has at least one, separated by single spaces; ok is false when one is
+// not well-formed.
+func demanded(lists ...[]string) (names []string, ok bool) {
+	for _, list := range slices.Concat(lists...) {
+		some, ok := parseScope(list)
+		if !ok {
+			return nil, false
+		}
+		names = append(names, some...)
+	}
+	return names, true
 }

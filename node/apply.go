@@ -55,6 +55,7 @@ func (n *Node) applyOne(seq uint64, e *events.Event) error {
 		return fmt.Errorf("message %d came after %d", seq, n.state.seq)
 	}
 	out := n.state.apply(seq, n.leaveOut(seq, e))
+	n.endDead()
 	n.keeping.ring[seq%digestRing] = n.state.digest
 	logTime := n.state.logTime
 	if d, ok := e.Data.(*events.SessionRefreshed); ok && out.void == "" {

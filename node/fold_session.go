@@ -271,7 +271,11 @@ func (ses *session) unlink() {
 type wordPool struct {
 	next uint32
 	free []freeWord // by rising release time where lifetimes are equal; else an index merely waits longer
+	dead []liveFlag // scratch: what the message in hand has cleared
 }
+
+// liveFlag names a live flag among all of them: of a session its index; flags that are kept apart begin higher.
+type liveFlag uint64
 
 type freeWord struct {
 	word    uint32
@@ -290,4 +294,5 @@ func (p *wordPool) take(logTime int64) uint32 {
 
 func (p *wordPool) put(word uint32, release int64) {
 	p.free = append(p.free, freeWord{word, release})
+	p.dead = append(p.dead, liveFlag(word))
 }

@@ -185,14 +185,15 @@ func (n *Node) publishLease(lease fence.Lease, now fence.Reading) {
 	}
 }
 
-// stopServing drops the lease for good.
+// stopServing drops the lease for good, and ends what goes on under it.
 func (n *Node) stopServing() {
 	k := &n.keeping
 	k.mu.Lock()
-	defer k.mu.Unlock()
 	k.stopped = true
 	k.machine.Fence()
 	n.hot.lease.Store(nil)
+	k.mu.Unlock()
+	n.hot.watches.close()
 }
 
 // watchClocks drops the lease when the wall clock was set back: a suspension after that could not be seen.

@@ -52,13 +52,14 @@ type life struct {
 	lock *os.File
 }
 
-// hot is what a verification reads: atomics and lock-free structures only.
+// hot is what a verification reads: atomics and lock-free structures only. watches are the verifications that go on.
 type hot struct {
 	lease   atomic.Pointer[fence.Lease]
 	cache   *token.Cache
 	words   *revoke.Words
 	logTime atomic.Int64 // Unix seconds
 	applied atomic.Uint64
+	watches watches
 }
 
 // signing is what this replica makes and checks tokens with.
@@ -147,6 +148,7 @@ func (n *Node) start(ctx context.Context) error {
 		return fmt.Errorf("join: %w", err)
 	}
 	n.work.Go(n.keep)
+	n.work.Go(n.endInTime)
 	if err := n.awaitLease(ctx); err != nil {
 		return err
 	}

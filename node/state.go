@@ -155,7 +155,7 @@ func newState() *state {
 // apply folds one event. Its caller has checked that seq is the next one and that e was decoded without error; e.Data
 // is nil for an optional event that this build does not know.
 func (s *state) apply(seq uint64, e *events.Event) outcome {
-	s.touched = s.touched[:0]
+	s.touched, s.freeWord.dead = s.touched[:0], s.freeWord.dead[:0]
 	void := s.admit(e)
 	if void == "" {
 		void = s.fold(seq, e)

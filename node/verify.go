@@ -137,10 +137,14 @@ func (n *Node) catchUp(ctx context.Context, seq uint64) error {
 func (n *Node) look(c *token.Claims) (word uint32, err error) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	if k := n.state.keys[c.KeyID]; k == nil || k.revoked {
+	return n.state.look(c)
+}
+
+func (s *state) look(c *token.Claims) (word uint32, err error) {
+	if k := s.keys[c.KeyID]; k == nil || k.revoked {
 		return 0, fmt.Errorf("%w: signing key is not known or was revoked", ErrInvalidToken)
 	}
-	ses := n.state.sessions[events.ID(c.Session)]
+	ses := s.sessions[events.ID(c.Session)]
 	switch {
 	case ses == nil || ses.start != c.Start:
 		return 0, ErrRevoked

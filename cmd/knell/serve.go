@@ -16,6 +16,7 @@ type serveCmd struct {
 	Name   string        `env:"KNELL_NAME" placeholder:"NAME" help:"Stable name of this replica, unique in its cluster: a-z, 0-9 and -. Default: knell; required in a cluster."`
 	Data   string        `env:"KNELL_DATA" default:"knell-data" type:"path" placeholder:"DIR" help:"Data directory; made if it is not there. Default: ./knell-data."`
 	Listen address       `env:"KNELL_LISTEN" default:"${listen}" help:"Where HTTP is served."`
+	Authz  address       `name:"ext-authz-listen" env:"KNELL_EXT_AUTHZ_LISTEN" placeholder:"ADDR" help:"Where Envoy asks whether a request may pass (ext_authz over gRPC). Default: nowhere."`
 	Drain  time.Duration `env:"KNELL_DRAIN" default:"1s" help:"At a stop, how long /readyz is red before connections are refused."`
 
 	Tokens   tokenFlags    `embed:"" group:"Tokens and sessions:"`
@@ -88,6 +89,9 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 	cfg.Logger = c.Output.logger(t)
 	c.External.warn(cfg.Logger)
 	if cfg.Listener, err = c.open(); err != nil {
+		return err
+	}
+	if cfg.ExtAuthz, err = c.openExtAuthz(); err != nil {
 		return err
 	}
 	ctx, release := untilSignal(ctx, nil, os.Interrupt, syscall.SIGTERM)

@@ -96,9 +96,9 @@ func New(cfg Config) (*Balancer, error) {
 	return b, nil
 }
 
-// kept are the headers that no Connection header takes away: the one in which a proxy says what /verify has to require, and
+// kept are the headers that no Connection header takes away: those in which a proxy says what /verify has to require, and
 // the one that says for whom.
-var kept = []string{"X-Knell-Require-Scope", "Authorization"}
+var kept = []string{"X-Knell-Require-Scope", "X-Knell-Require-Role", "Authorization"}
 
 // rewrite passes a request on as it came. ReverseProxy would leave out parameters that it cannot parse, and headers that
 // Connection names: a replica must see and refuse what it was asked, not less.

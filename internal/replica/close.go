@@ -27,28 +27,28 @@ const (
 // has not become ready is stopped likewise.
 func (r *Replica) Close(ctx context.Context) error {
 	r.closing.Do(func() {
-		r.closed = r.Leave(ctx)
+		r.closing.err = r.Leave(ctx)
 		if r.events != nil {
-			r.closed = errors.Join(r.closed, r.events.Close())
+			r.closing.err = errors.Join(r.closing.err, r.events.Close())
 		}
 		if r.conn != nil {
 			r.conn.Close()
 		}
 		if r.server != nil {
 			if err := r.server.Stop(ctx); err != nil {
-				r.closed = errors.Join(r.closed, fmt.Errorf("stopping %s: %w", r.cfg.Name, err))
+				r.closing.err = errors.Join(r.closing.err, fmt.Errorf("stopping %s: %w", r.cfg.Name, err))
 			}
 		}
 	})
-	return r.closed
+	return r.closing.err
 }
 
 // Leave makes /readyz red for the drain time, finishes the requests in progress and leaves the log, so that no other
 // replica waits for this one's lease. The log goes on to run here until Close: replicas that stop together all leave first,
 // while there are enough of them to write down that they did. It is idempotent.
 func (r *Replica) Leave(ctx context.Context) error {
-	r.leaving.Do(func() { r.left = r.leave(ctx) })
-	return r.left
+	r.leaving.Do(func() { r.leaving.err = r.leave(ctx) })
+	return r.leaving.err
 }
 
 func (r *Replica) leave(ctx context.Context) error {
@@ -63,6 +63,7 @@ func (r *Replica) leave(ctx context.Context) error {
 	late := time.AfterFunc(requestsTimeout, r.requests.end)
 	defer late.Stop()
 	errs := []error{r.shutdown(ctx, r.http, &r.gate)}
+	r.shutdownAuthz(ctx)
 	r.cancel()
 	r.work.Wait()
 	if r.local != nil {
@@ -169,6 +170,14 @@ func (r *Replica) shutdown(ctx context.Context, s *http.Server, g *gate) error {
 	return nil
 }
 
+// shutdownAuthz answers what Envoys have asked. A question takes no longer than that for a token which is newer than this replica's
+// state.
+func (r *Replica) shutdownAuthz(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, requestsTimeout)
+	defer cancel()
+	r.authz.Shutdown(ctx)
+}
+
 // Addresses returns what listens where, as pairs for a log line. It must not be called before Ready is closed.
 func (r *Replica) Addresses() []any {
 	a := []any{"name", r.cfg.Name}
@@ -179,6 +188,9 @@ func (r *Replica) Addresses() []any {
 	}
 	if r.cfg.Listener != nil {
 		add("http", "http://"+r.cfg.Listener.Addr().String())
+	}
+	if r.cfg.ExtAuthz != nil {
+		add("ext_authz", r.cfg.ExtAuthz.Addr().String())
 	}
 	add("nats", r.server.ClientURL())
 	add("routes", r.server.RouteAddr())

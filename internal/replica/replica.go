@@ -17,6 +17,7 @@ import (
 
 	"github.com/knell-auth/knell/events"
 	"github.com/knell-auth/knell/httpapi"
+	"github.com/knell-auth/knell/internal/extauthz"
 	"github.com/knell-auth/knell/internal/natsd"
 	"github.com/knell-auth/knell/node"
 )
@@ -27,6 +28,7 @@ type Config struct {
 	Name        string        // stable name, [a-z0-9-]{1,32}; required
 	Dir         string        // data directory; required
 	Listener    net.Listener  // where HTTP is served, closed by the replica; nil: only the socket
+	ExtAuthz    net.Listener  // where Envoy asks over gRPC, closed by the replica; nil: nowhere
 	Copies      int           // copies of the log
 	LogMaxBytes int64         // limit of the log in bytes, fixed when the log is created; required
 	Drain       time.Duration // how long /readyz is red before Close refuses connections
@@ -57,13 +59,18 @@ type Replica struct {
 	local  *socket
 
 	http     *http.Server
+	authz    *extauthz.Server
 	requests lifetime           // of all requests; ends when those that still wait are given up
 	cancel   context.CancelFunc // ends run
 	work     sync.WaitGroup
-	leaving  sync.Once
-	left     error // what Leave returns; valid after leaving
-	closing  sync.Once
-	closed   error // what Close returns; valid after closing
+	leaving  ending
+	closing  ending
+}
+
+// ending is something that is done once, and what came of it; valid when it is done.
+type ending struct {
+	sync.Once
+	err error
 }
 
 // lifetime is a context and its end.
@@ -100,6 +107,14 @@ func Start(cfg Config) *Replica {
 	r.http.ErrorLog = slog.NewLogLogger(r.log.Handler(), slog.LevelDebug)
 	if cfg.Listener != nil {
 		r.work.Go(func() { r.serve(r.http, limited(cfg.Listener)) })
+	}
+	r.authz = extauthz.New(&r.gate)
+	if cfg.ExtAuthz != nil {
+		r.work.Go(func() {
+			if err := r.authz.Serve(cfg.ExtAuthz); err != nil {
+				r.fail(err)
+			}
+		})
 	}
 	r.work.Go(func() { r.run(ctx) })
 	return r

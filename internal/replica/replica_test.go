@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/httpapi"
 	"github.com/knell-auth/knell/node"
 )
 
@@ -31,6 +32,7 @@ func standalone(t *testing.T, dir string) Config {
 	return Config{
 		Name: "knell", Dir: dir, Listener: l, Copies: 1, LogMaxBytes: 64 << 20,
 		Node: node.Config{Issuer: "test", Audience: "test", Lease: 5 * time.Second},
+		HTTP: httpapi.Config{PasswordGrant: true},
 	}
 }
 

@@ -14,7 +14,7 @@ const (
 
 // leaves import no package of ours.
 var leaves = []string{
-	"internal/balance", "internal/fence", "internal/limit", "internal/natsd", "internal/password", "internal/revoke",
+	"internal/balance", "internal/extauthz", "internal/fence", "internal/limit", "internal/natsd", "internal/password", "internal/revoke",
 	"internal/structure", "internal/token",
 }
 

@@ -1,0 +1,83 @@
+//go:build interop
+
+package interop
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// environment tells a script of testdata where the replicas are and who it may be.
+func environment(dir string) []string {
+	return []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "PYTHONDONTWRITEBYTECODE=1", "OAUTHLIB_INSECURE_TRANSPORT=1", "AUTHLIB_INSECURE_TRANSPORT=1",
+		"ISSUER=" + issuer, "REPLICAS=" + strings.Join(replicas.Targets(), ","), "AUDIENCE=" + audience,
+		"CLIENT_ID=" + clientID, "CLIENT_SECRET=" + clientSecret, "CLIENT_REDIRECT=" + clientRedirect,
+		"USER_NAME=alice", "USER_PASSWORD=alice" + passwordTail,
+	}
+}
+
+// script runs a script to its end, which has to be a good one.
+func script(t *testing.T, dir, program string, args ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Dir, cmd.Env = dir, environment(t.TempDir())
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%s %s: %v\n%s", program, strings.Join(args, " "), err, out)
+	}
+}
+
+// TestPython: clients in Python, by Debian's libraries.
+func TestPython(t *testing.T) {
+	const python = "/usr/bin/python3" // the one that Debian's packages are for
+	for module, c := range map[string]struct{ pkg, script string }{
+		"authlib":           {"python3-authlib", "authlib_client.py"},
+		"requests_oauthlib": {"python3-requests-oauthlib", "requests_oauthlib_client.py"},
+	} {
+		t.Run(module, func(t *testing.T) {
+			if err := exec.Command(python, "-c", "import requests, "+module).Run(); err != nil {
+				t.Skipf("no %s for %s (Debian: apt-get install %s)", module, python, c.pkg)
+			}
+			script(t, "testdata/python", python, c.script)
+		})
+	}
+}
+
+// TestNode: clients and services in JavaScript, by libraries of npm at fixed versions.
+func TestNode(t *testing.T) {
+	for _, program := range []string{"node", "npm"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("no %s is installed (Debian: apt-get install nodejs npm)", program)
+		}
+	}
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("testdata/node")); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	install := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	install.Dir = dir
+	if out, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("npm ci: %v\n%s", err, out)
+	}
+	scripts, err := filepath.Glob("testdata/node/*.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range scripts {
+		name := filepath.Base(path)
+		if name == "check.mjs" {
+			continue
+		}
+		t.Run(strings.TrimSuffix(name, ".mjs"), func(t *testing.T) { script(t, dir, "node", name) })
+	}
+}

@@ -1,0 +1,213 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/events/eventstest"
+)
+
+// oauthRig is the usual three replicas with two confidential clients besides.
+func oauthRig(t *testing.T, f func(t *testing.T, r *rig)) {
+	t.Helper()
+	bubble(t, func(t *testing.T, r *rig) {
+		for _, id := range []string{"svc", "other"} {
+			c := NewClient{ID: id, Secret: "svc-secret-0123456789", Scope: []string{"profile"}}
+			if err := r.nodes["a"].CreateClient(context.Background(), c, Origin{Actor: "test"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f(t, r)
+	})
+}
+
+// through logs alice in through a client.
+func (r *rig) through(at, client string) Tokens {
+	r.t.Helper()
+	return must(r.nodes[at].Login(context.Background(), LoginRequest{Name: "alice", Password: alicePassword, Client: client}))(r.t)
+}
+
+// TestRevokeToken: any token of a session ends it on all replicas when the revocation returns, for its own client only.
+func TestRevokeToken(t *testing.T) {
+	oauthRig(t, func(t *testing.T, r *rig) {
+		ctx := context.Background()
+		access := func(t Tokens) string { return t.AccessToken }
+		refresh := func(t Tokens) string { return t.RefreshToken }
+		for _, client := range []string{"", "svc"} {
+			for _, part := range []func(Tokens) string{access, refresh} {
+				first := r.through("a", client)
+				second := must(r.nodes["b"].Refresh(ctx, RefreshRequest{Token: first.RefreshToken, Client: client}))(t)
+				for _, wrong := range []string{"", "svc", "other"} {
+					if wrong == client {
+						continue
+					}
+					if err := r.nodes["c"].RevokeToken(ctx, part(first), wrong, Origin{}); !errors.Is(err, ErrInvalidGrant) {
+						t.Errorf("%q for %q: %v", wrong, client, err)
+					}
+				}
+				r.accepted(second)
+				if err := r.nodes["c"].RevokeToken(ctx, part(first), client, Origin{}); err != nil {
+					t.Errorf("%q: %v", client, err)
+				}
+				r.refused(first, ErrRevoked)
+				r.refused(second, ErrRevoked)
+				for _, again := range []string{part(first), part(second)} {
+					if err := r.nodes["a"].RevokeToken(ctx, again, client, Origin{}); err != nil {
+						t.Errorf("again: %v", err)
+					}
+				}
+			}
+		}
+		r.same()
+	})
+}
+
+// What is no token, or an old one, is accepted by nobody: that is all that a revocation promises.
+func TestRevokeUnknownToken(t *testing.T) {
+	oauthRig(t, func(t *testing.T, r *rig) {
+		ctx, a := context.Background(), r.nodes["a"]
+		tok := r.login("b")
+		for _, s := range []string{"", "x", "knr_", "knl_x", "a.b.c", tok.AccessToken + "A", tok.RefreshToken[:len(tok.RefreshToken)-1] + "!"} {
+			if err := a.RevokeToken(ctx, s, "", Origin{}); err != nil {
+				t.Errorf("%.10q: %v", s, err)
+			}
+		}
+		r.accepted(tok)
+		r.jump("a", 25*time.Hour) // longer than the refresh token may rest
+		for _, s := range []string{tok.AccessToken, tok.RefreshToken} {
+			if err := a.RevokeToken(ctx, s, "", Origin{}); err != nil {
+				t.Errorf("expired: %v", err)
+			}
+		}
+		r.same()
+	})
+}
+
+// The event names who asked and why.
+func TestRevokeTokenIsRecorded(t *testing.T) {
+	oauthRig(t, func(t *testing.T, r *rig) {
+		ctx := context.Background()
+		seen := map[string]bool{}
+		r.links["a"].OnAppend(func(e *events.Event) (f eventstest.Fault) {
+			if _, ok := e.Data.(*events.SessionRevoked); ok {
+				seen[e.Actor+" "+e.Reason] = true
+			}
+			return f
+		})
+		user := must(r.nodes["a"].Verify(ctx, r.login("a").AccessToken))(t).Subject()
+		for _, s := range []string{r.login("a").AccessToken, r.login("a").RefreshToken} {
+			if err := r.nodes["a"].RevokeToken(ctx, s, "", Origin{}); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := r.nodes["a"].RevokeToken(ctx, r.through("b", "svc").RefreshToken, "svc", Origin{Actor: "svc"}); err != nil {
+			t.Error(err)
+		}
+		if len(seen) != 2 || !seen[user+" token_revoked"] || !seen["svc token_revoked"] {
+			t.Errorf("%v", seen)
+		}
+	})
+}
+
+// A replica that cannot prove that it is current says neither that a token is revoked nor that it is none.
+func TestRevokeAndIntrospectNeedLease(t *testing.T) {
+	oauthRig(t, func(t *testing.T, r *rig) {
+		ctx, c := context.Background(), r.nodes["c"]
+		tok, gone := r.login("c"), r.login("c")
+		if err := c.Logout(ctx, gone.AccessToken, Origin{}); err != nil {
+			t.Fatal(err)
+		}
+		r.links["c"].Cut()
+		time.Sleep(4 * time.Second)
+		for _, s := range []string{"", "x", "knr_x", tok.AccessToken, tok.RefreshToken, gone.AccessToken, gone.RefreshToken} {
+			ctx, cancel := context.WithTimeout(ctx, 6*time.Second)
+			if _, active, err := c.Introspect(ctx, s, ""); active || !errors.Is(err, ErrNotCurrent) {
+				t.Errorf("introspect %.10q: %v, %v", s, active, err)
+			}
+			if err := c.RevokeToken(ctx, s, "", Origin{}); !errors.Is(err, ErrNotCurrent) {
+				t.Errorf("revoke %.10q: %v", s, err)
+			}
+			cancel()
+		}
+		r.links["c"].Heal()
+	})
+}
+
+// TestIntrospect: a token is active as long as it would be accepted, and a refresh token only for its own client.
+func TestIntrospect(t *testing.T) {
+	oauthRig(t, func(t *testing.T, r *rig) {
+		ctx := context.Background()
+		active := func(tok, client string, want bool) (info TokenInfo) {
+			t.Helper()
+			for name, n := range r.nodes {
+				got, is, err := n.Introspect(ctx, tok, client)
+				if err != nil || is != want {
+					t.Errorf("%s: %v, %v, want %v", name, is, err, want)
+				}
+				info = got
+			}
+			return info
+		}
+		tok := r.through("a", "svc")
+		id := must(r.nodes["a"].Verify(ctx, tok.AccessToken))(t)
+		info := active(tok.AccessToken, "", true)
+		if info.Refresh || info.Username != "alice" || info.Client != "svc" || info.Subject != id.Subject() || info.Scope != "profile" ||
+			info.Session != tok.Session || info.ID != id.TokenID() || info.Expires != id.Expires().Unix() || info.NotBefore != info.IssuedAt {
+			t.Errorf("%+v", info)
+		}
+		info = active(tok.RefreshToken, "svc", true)
+		if !info.Refresh || info.Username != "alice" || info.Client != "svc" || info.Expires-info.IssuedAt != seconds(24*time.Hour) || info.Audience != nil {
+			t.Errorf("%+v", info)
+		}
+		active(tok.RefreshToken, "", false)
+		active(tok.RefreshToken, "other", false)
+		active("x", "svc", false)
+		next := must(r.nodes["b"].Refresh(ctx, RefreshRequest{Token: tok.RefreshToken, Client: "svc"}))(t)
+		synctest.Wait() // a refresh waits for nobody
+		active(tok.RefreshToken, "svc", false)
+		active(next.RefreshToken, "svc", true)
+		active(tok.AccessToken, "", true)
+
+		// Roles change: the access token is stale, the session goes on.
+		u, _ := r.nodes["a"].UserByName("alice")
+		if err := r.nodes["a"].SetRoles(ctx, u.ID, []string{"writer"}, u.Scope, Origin{}); err != nil {
+			t.Fatal(err)
+		}
+		active(next.AccessToken, "", false)
+		if info := active(next.RefreshToken, "svc", true); len(info.Roles) != 1 || info.Roles[0] != "writer" {
+			t.Errorf("%+v", info)
+		}
+		if err := r.nodes["c"].RevokeToken(ctx, next.RefreshToken, "svc", Origin{}); err != nil {
+			t.Fatal(err)
+		}
+		active(next.RefreshToken, "svc", false)
+		own := must(r.nodes["b"].ClientToken(ctx, "svc", nil, Origin{}))(t)
+		if info := active(own.AccessToken, "", true); info.Username != "" || info.Subject != "svc" {
+			t.Errorf("%+v", info)
+		}
+		first := r.login("a")
+		if info := active(first.AccessToken, "", true); info.Client != firstPartyClient {
+			t.Errorf("%+v", info)
+		}
+		if id := must(r.nodes["a"].Verify(ctx, first.AccessToken))(t); id.Client() != "" {
+			t.Errorf("client %q", id.Client())
+		}
+		r.jump("a", 6*time.Minute)
+		active(own.AccessToken, "", false)
+		r.same()
+	})
+}
+
+// No client can be called what stands for a login without one.
+func TestFirstPartyClientIsReserved(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		err := r.nodes["a"].CreateClient(context.Background(), NewClient{ID: firstPartyClient}, Origin{})
+		if !errors.Is(err, ErrBadRequest) {
+			t.Error(err)
+		}
+	})
+}
