@@ -36,7 +36,8 @@ func (a *api) profile(w http.ResponseWriter, r *http.Request) {
 		Client   string    `json:"client_id,omitempty"`
 		Session  string    `json:"session"`
 		Expires  time.Time `json:"expires"`
-	}{id.Subject(), user.Name, user.Email, user.FullName, list(id.Roles()), id.Scope(), id.Client(), id.Session().String(), id.Expires().UTC()})
+	}{id.Subject(), user.Name, user.Email, user.FullName, list(id.Roles()), id.Scope(), id.Client(),
+		id.Session().String(), id.Expires().UTC()})
 }
 
 // changePassword serves POST /profile/password: it ends the user's other sessions, and the one of the token goes on.

@@ -140,7 +140,8 @@ func (a *api) createUser(w http.ResponseWriter, r *http.Request) {
 	var u node.NewUser
 	o := a.origin(r)
 	err := readJSON(w, r, members{
-		"name": &u.Name, "password": &u.Password, "hash": &u.Hash, "email": &u.Email, "full_name": &u.FullName, "roles": &u.Roles, "scopes": &u.Scope,
+		"name": &u.Name, "password": &u.Password, "hash": &u.Hash, "email": &u.Email, "full_name": &u.FullName,
+		"roles": &u.Roles, "scopes": &u.Scope,
 		"disabled": &u.Disabled, "reason": &o.Reason,
 	}, "name")
 	if err == nil && (u.Password == "") == (u.Hash == "") {

@@ -122,7 +122,8 @@ func (n *Node) hashName(name string) events.ID {
 }
 
 // normalName returns the form under which a login name is kept: without surrounding space, letters in lower case, composed
-// (NFC), as RFC 8265 section 3.3 has it. Names that look alike but for what cannot be seen are refused.
+// (NFC): RFC 8265 section 3.3 without its mapping of widths. Characters that cannot be seen are refused: nobody could tell two
+// names apart by them.
 func normalName(name string) (string, error) {
 	if !utf8.ValidString(name) {
 		return "", fmt.Errorf("%w: name is not valid UTF-8", ErrBadRequest)

@@ -190,7 +190,7 @@ func (u *user) view() (User, bool) {
 		return User{}, false
 	}
 	return User{
-		ID: u.id, Name: u.name, Email: u.email, FullName: u.fullName, Roles: slices.Clone(u.roles), Scope: slices.Clone(u.scope), Disabled: u.disabled,
-		Created: time.Unix(u.created, 0).UTC(), Sessions: u.count,
+		ID: u.id, Name: u.name, Email: u.email, FullName: u.fullName, Roles: slices.Clone(u.roles),
+		Scope: slices.Clone(u.scope), Disabled: u.disabled, Created: time.Unix(u.created, 0).UTC(), Sessions: u.count,
 	}, true
 }

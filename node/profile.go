@@ -29,8 +29,8 @@ type PasswordChange struct {
 }
 
 // ChangePassword sets a user's own password. It returns when no replica accepts a token of the user's other sessions any
-// more. Its caller has verified a token of the session on this replica. A wrong old password is ErrWrongPassword, and counts like a failed login; ErrRevoked: the session has ended meanwhile.
-// ErrBadRequest, *BusyError and the common errors.
+// more. Its caller has verified a token of the session on this replica. A wrong old password is ErrWrongPassword, and counts
+// like a failed login; ErrRevoked: the session has ended meanwhile. ErrBadRequest, *BusyError and the common errors.
 func (n *Node) ChangePassword(ctx context.Context, c PasswordChange) error {
 	if err := password.CheckNew(c.New); err != nil {
 		return fmt.Errorf("%w: %w", ErrBadRequest, err)

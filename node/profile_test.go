@@ -92,7 +92,8 @@ func TestChangeUser(t *testing.T) {
 		bob := r.user("bob", "long-enough-1")
 		tok := r.login("a")
 		p := func(s string) *string { return &s }
-		if err := r.nodes["b"].ChangeUser(ctx, r.alice(), UserChange{Name: p(" Alicia "), Email: p("alice@example.com"), FullName: p("Alice Liddell")}, Origin{}); err != nil {
+		all := UserChange{Name: p(" Alicia "), Email: p("alice@example.com"), FullName: p("Alice Liddell")}
+		if err := r.nodes["b"].ChangeUser(ctx, r.alice(), all, Origin{}); err != nil {
 			t.Fatal(err)
 		}
 		for name, n := range r.nodes {
@@ -263,7 +264,8 @@ func TestNames(t *testing.T) {
 		}
 	}
 	for _, name := range []string{
-		"", "  ", "a\u200bb", "a\u200db", "a\u00adb", "a\ufe0fb", "\u0301a", "a\u202eb", "a\u2800b", "a\u00a0b", "\U000e0041a", "a\ufffdb", "a\tb",
+		"", "  ", "a\u200bb", "a\u200db", "a\u00adb", "a\ufe0fb", "\u0301a", "a\u202eb", "a\u2800b", "a\u00a0b", "\U000e0041a", "a\ufffdb",
+		"a\tb",
 	} {
 		if got, err := NormalName(name); !errors.Is(err, ErrBadRequest) {
 			t.Errorf("%q: %q, %v", name, got, err)

@@ -66,8 +66,8 @@ func TestSessionsSayWhere(t *testing.T) {
 				got.Remember || !got.Refreshed.IsZero() || now.Sub(got.Started) != time.Minute {
 				t.Errorf("%s: %+v", name, got)
 			}
-			if got := list[1]; got.Address != "203.0.113.9" || got.UserAgent != "browser/2" || !got.Remember || now.Sub(got.Started) != 2*time.Minute ||
-				now.Sub(got.Refreshed) != 0 {
+			if got := list[1]; got.Address != "203.0.113.9" || got.UserAgent != "browser/2" || !got.Remember ||
+				now.Sub(got.Started) != 2*time.Minute || now.Sub(got.Refreshed) != 0 {
 				t.Errorf("%s, refreshed from elsewhere: %+v", name, got)
 			}
 		}
@@ -201,7 +201,8 @@ func TestReplayIsRecordedAndWaits(t *testing.T) {
 		}
 		r.refusedOrSilent(next)
 		list, _ := public[*events.SessionRevoked](t, r.nodes["a"])
-		if len(list) != 1 || list[0].Reason != "refresh_token_replayed" || list[0].Address != thief.Address || list[0].UserAgent != thief.UserAgent {
+		if len(list) != 1 || list[0].Reason != "refresh_token_replayed" || list[0].Address != thief.Address ||
+			list[0].UserAgent != thief.UserAgent {
 			t.Errorf("events: %+v", list)
 		}
 	})

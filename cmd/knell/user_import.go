@@ -57,13 +57,12 @@ func (c *userImportCmd) Run(ctx context.Context, t *terminal) error {
 		if err != nil {
 			return err
 		}
-		if _, err := fmt.Fprintf(t.out, "%d %s, %d exist already, %d refused\n", end.End.Created, done, end.End.Exists, end.End.Errors); err != nil {
-			return err
-		}
-		if end.End.Errors > 0 {
+		n := end.End
+		_, err = fmt.Fprintf(t.out, "%d %s, %d exist already, %d refused\n", n.Created, done, n.Exists, n.Errors)
+		if err == nil && n.Errors > 0 {
 			return exitCode(exitFailed)
 		}
-		return nil
+		return err
 	})
 }
 
