@@ -56,6 +56,7 @@ type Result struct {
 type Hasher struct {
 	params Params
 	gate   *gate
+	admit  func() error // nil: everybody is admitted
 
 	// The slow functions; tests replace them before first use.
 	derive  func(password, salt []byte, time, memoryKiB uint32, lanes uint8, keyLen uint32) []byte
@@ -150,8 +151,32 @@ func (h *Hasher) VerifyUnknown(ctx context.Context, password string) error {
 	return err
 }
 
+// Admitting returns a Hasher with the workers and the queue of h, of which Verify and VerifyUnknown ask admit when the call's
+// turn has come: before anything is computed, and after it is certain that it will be. An error of admit ends the call, which
+// returns it. The worker is held meanwhile.
+func (h *Hasher) Admitting(admit func() error) *Hasher {
+	other := *h
+	other.admit = admit
+	return &other
+}
+
+// enter waits for workers for a check with so many lanes, and for its admission. After nil the caller owes a leave.
+func (h *Hasher) enter(ctx context.Context, lanes int) error {
+	if err := h.gate.enter(ctx, lanes, anybody); err != nil {
+		return err
+	}
+	if h.admit != nil {
+		if err := h.admit(); err != nil {
+			h.gate.leave(lanes)
+			return err
+		}
+	}
+	h.gate.checks.Add(1)
+	return nil
+}
+
 func (h *Hasher) match(ctx context.Context, p phc, password string) (bool, error) {
-	if err := h.gate.enter(ctx, int(p.Lanes), anybody); err != nil {
+	if err := h.enter(ctx, int(p.Lanes)); err != nil {
 		return false, err
 	}
 	defer h.gate.leave(int(p.Lanes))
@@ -165,7 +190,7 @@ func (h *Hasher) match(ctx context.Context, p phc, password string) (bool, error
 // ignores what follows. It also repeats the password with a closing NUL until the 72 are full, so "a", "a\0a" and
 // "a\0a\0a" have one hash. Those passwords are cut, compared for the sake of equal work, and refused.
 func (h *Hasher) matchBcrypt(ctx context.Context, encoded, password string) (bool, error) {
-	if err := h.gate.enter(ctx, 1, anybody); err != nil {
+	if err := h.enter(ctx, 1); err != nil {
 		return false, err
 	}
 	defer h.gate.leave(1)
@@ -179,3 +204,6 @@ func (h *Hasher) matchBcrypt(ctx context.Context, encoded, password string) (boo
 
 // Stats returns the present load and the refusals since New.
 func (h *Hasher) Stats() Stats { return h.gate.stats() }
+
+// Checks returns how many secrets were compared since New, right or not: the slow work that callers have caused.
+func (h *Hasher) Checks() uint64 { return h.gate.checks.Load() }
