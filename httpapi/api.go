@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -26,7 +27,7 @@ type Sessions interface {
 	Login(context.Context, node.LoginRequest) (node.Tokens, error)
 	Refresh(context.Context, node.RefreshRequest) (node.Tokens, error)
 	Logout(ctx context.Context, accessToken string, o node.Origin) error
-	AuthenticateClient(ctx context.Context, id, secret string) error
+	AuthenticateClient(ctx context.Context, id, secret string, o node.Origin) error
 	ClientToken(ctx context.Context, client string, scope []string, o node.Origin) (node.Tokens, error)
 }
 
@@ -38,6 +39,7 @@ type Accounts interface {
 	CreateUser(context.Context, node.NewUser, node.Origin) (node.User, error)
 	DisableUser(context.Context, events.ID, node.Origin) error
 	EnableUser(context.Context, events.ID, node.Origin) error
+	UnlockUser(context.Context, events.ID, node.Origin) error
 	SetPassword(ctx context.Context, id events.ID, password string, o node.Origin) error
 	SetRoles(ctx context.Context, id events.ID, roles, scope []string, o node.Origin) error
 	RevokeUser(context.Context, events.ID, node.Origin) error
@@ -74,6 +76,10 @@ type Config struct {
 	Commands context.Context
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed. None: the connection's address counts.
 	TrustedProxies []netip.Prefix
+	// Origins are those whose pages may call the operations that are meant for browsers; see CheckOrigin. None: no page may.
+	Origins []string
+	// Version is the program's, for /openapi.json.
+	Version string
 	// Sync is what /status says about the log's writes: whether each is on disk before it is acknowledged. "": always.
 	Sync string
 	// Logger gets one debug line a request and the details of internal errors. Nil: slog.Default.
@@ -90,13 +96,15 @@ type api struct {
 	logoutWait time.Duration
 	commands   context.Context
 	proxies    []netip.Prefix
+	origins    []string
+	document   []byte // /openapi.json
 	log        *slog.Logger
 	sync       string
 	local      bool // requests come from the operator's own machine; no token is asked for
 }
 
 func newAPI(n Node, cfg Config) *api {
-	a := &api{n: n, logoutWait: cfg.LogoutWait, proxies: cfg.TrustedProxies, log: cfg.Logger, sync: cmp.Or(cfg.Sync, "always")}
+	a := &api{n: n, logoutWait: cfg.LogoutWait, proxies: cfg.TrustedProxies, origins: cfg.Origins, log: cfg.Logger, sync: cmp.Or(cfg.Sync, "always")}
 	if a.logoutWait <= 0 {
 		a.logoutWait = defaultLogoutWait
 	}
@@ -117,25 +125,18 @@ func New(n Node, cfg Config) http.Handler {
 	// The hot path carries only the middleware that allocates nothing.
 	r.With(a.recoverPanics, a.accessLog).Handle("/verify", newVerifyHandler(a))
 
+	operations := a.operations()
+	a.document = document(operations, cfg.Version)
 	r.Group(func(r chi.Router) {
 		r.Use(a.common()...)
-		get(r, "/livez", a.livez)
-		get(r, "/readyz", a.readyz)
-		get(r, "/status", a.publicStatus)
-		r.Post("/token", a.token)
-		r.Post("/logout", a.logout)
-
-		r.Group(func(r chi.Router) {
-			r.Use(Authenticate(n))
-			get(r.With(RequireScope("profile")), "/profile", a.profile)
-			r.Group(func(r chi.Router) {
-				r.Use(RequireScope("admin"))
-				get(r, "/admin", a.fullStatus)
-				a.accountRoutes(r)
-			})
-		})
+		a.mount(r, operations...)
 	})
 	return r
+}
+
+// operations returns all that New serves.
+func (a *api) operations() []operation {
+	return slices.Concat(a.healthOperations(), a.tokenOperations(), a.sessionOperations(), a.accountOperations(), a.openAPIOperations())
 }
 
 // NewLocal returns the administration of users and clients, the status and the log of n without authentication. Its events
@@ -150,7 +151,7 @@ func NewLocal(n LocalNode, cfg Config) http.Handler {
 		get(r, "/log", (&logHandler{a, n}).serve)
 		r.Group(func(r chi.Router) {
 			r.Use(a.requireReady)
-			a.accountRoutes(r)
+			a.mount(r, a.accountOperations()...)
 		})
 	})
 	return r
@@ -168,18 +169,6 @@ func (a *api) router() *chi.Mux {
 // common returns the middleware of every route but /verify.
 func (a *api) common() []func(http.Handler) http.Handler {
 	return []func(http.Handler) http.Handler{a.requests, secureHeaders, a.accessLog, a.recoverPanics}
-}
-
-// accountRoutes adds the administration of users and clients.
-func (a *api) accountRoutes(r chi.Router) {
-	get(r, "/users", a.listUsers)
-	r.Post("/users", a.createUser)
-	r.Post("/users/{id}/disable", a.disableUser)
-	r.Post("/users/{id}/enable", a.enableUser)
-	r.Post("/users/{id}/password", a.setPassword)
-	r.Post("/users/{id}/roles", a.setRoles)
-	r.Post("/users/{id}/logout", a.logoutUser)
-	r.Post("/clients", a.createClient)
 }
 
 // get serves GET and HEAD; net/http leaves the body of an answer to HEAD away.

@@ -46,6 +46,13 @@ func (a *api) thisSession(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// pendingDocument says who may not follow a command yet.
+type pendingDocument struct {
+	Sequence uint64   `json:"sequence" doc:"Of the event in the log."`
+	Pending  []string `json:"pending" doc:"Replicas that may not follow it yet."`
+	Certain  string   `json:"certain" doc:"RFC 3339: from then on every replica follows it."`
+}
+
 // revoke runs a command that returns when every replica follows it, and answers 204 then. It waits for a.logoutWait, or
 // as long as the client prefers (RFC 7240; at least a second, since the command has to be recorded first). A client that
 // prefers to wait less is told 202 with the replicas that are pending; any other gets 503, and so does everybody
@@ -78,11 +85,7 @@ func (a *api) revoke(w http.ResponseWriter, r *http.Request, command func(contex
 	if names == nil {
 		names = []string{}
 	}
-	writeJSON(w, http.StatusAccepted, struct {
-		Sequence uint64   `json:"sequence"`
-		Pending  []string `json:"pending"`
-		Certain  string   `json:"certain"`
-	}{pending.Seq, names, notBefore(pending.Certain)})
+	writeJSON(w, http.StatusAccepted, pendingDocument{pending.Seq, names, notBefore(pending.Certain)})
 }
 
 // serverTiming tells where the time of a command went (W3C Server Timing): until it was in the log and applied here, and from

@@ -7,6 +7,16 @@ import (
 	"github.com/knell-auth/knell/events"
 )
 
+// profileDocument is what a token says about its bearer.
+type profileDocument struct {
+	Subject string    `json:"sub"`
+	Name    string    `json:"name,omitempty"`
+	Scope   string    `json:"scope"`
+	Roles   []string  `json:"roles"`
+	Session string    `json:"session"`
+	Expires time.Time `json:"expires"`
+}
+
 // profile serves GET /profile: what the token says about its bearer.
 func (a *api) profile(w http.ResponseWriter, r *http.Request) {
 	id, _ := IdentityFrom(r.Context()) // Authenticate stands before
@@ -15,14 +25,7 @@ func (a *api) profile(w http.ResponseWriter, r *http.Request) {
 		user, _ := a.n.UserByID(userID)
 		name = user.Name
 	}
-	writeJSON(w, http.StatusOK, struct {
-		Subject string    `json:"sub"`
-		Name    string    `json:"name,omitempty"`
-		Scope   string    `json:"scope"`
-		Roles   []string  `json:"roles"`
-		Session string    `json:"session"`
-		Expires time.Time `json:"expires"`
-	}{id.Subject(), name, id.Scope(), list(id.Roles()), id.Session().String(), id.Expires().UTC()})
+	writeJSON(w, http.StatusOK, profileDocument{id.Subject(), name, id.Scope(), list(id.Roles()), id.Session().String(), id.Expires().UTC()})
 }
 
 // list returns s, or an empty list instead of none, since clients stumble over null.

@@ -25,6 +25,19 @@ type userDocument struct {
 	Sessions int       `json:"sessions"`
 }
 
+// usersDocument is a list of users.
+type usersDocument struct {
+	Users []userDocument `json:"users"`
+}
+
+// clientDocument is an OAuth client as JSON.
+type clientDocument struct {
+	ID     string   `json:"id"`
+	Name   string   `json:"name"`
+	Scopes []string `json:"scopes"`
+	Public bool     `json:"public"`
+}
+
 func documentOf(u node.User) userDocument {
 	return userDocument{u.ID.String(), u.Name, list(u.Roles), list(u.Scope), u.Disabled, u.Created.UTC(), u.Sessions}
 }
@@ -47,7 +60,7 @@ func (a *api) listUsers(w http.ResponseWriter, r *http.Request) {
 	for _, u := range users {
 		documents = append(documents, documentOf(u))
 	}
-	writeJSON(w, http.StatusOK, map[string][]userDocument{"users": documents})
+	writeJSON(w, http.StatusOK, usersDocument{documents})
 }
 
 // createUser serves POST /users.
@@ -83,6 +96,11 @@ func (a *api) disableUser(w http.ResponseWriter, r *http.Request) {
 // enableUser serves POST /users/{id}/enable.
 func (a *api) enableUser(w http.ResponseWriter, r *http.Request) {
 	a.changeUser(w, r, nil, a.n.EnableUser)
+}
+
+// unlockUser serves POST /users/{id}/unlock: failed guesses at the user's password are forgotten.
+func (a *api) unlockUser(w http.ResponseWriter, r *http.Request) {
+	a.changeUser(w, r, nil, a.n.UnlockUser)
 }
 
 // logoutUser serves POST /users/{id}/logout: it ends all sessions of the user.
@@ -148,10 +166,5 @@ func (a *api) createClient(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, a.n, err)
 		return
 	}
-	writeJSON(w, http.StatusCreated, struct {
-		ID     string   `json:"id"`
-		Name   string   `json:"name"`
-		Scopes []string `json:"scopes"`
-		Public bool     `json:"public"`
-	}{c.ID, c.Name, list(c.Scope), c.Secret == ""})
+	writeJSON(w, http.StatusCreated, clientDocument{c.ID, c.Name, list(c.Scope), c.Secret == ""})
 }

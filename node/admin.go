@@ -241,9 +241,12 @@ func clientID(s string) bool {
 }
 
 // AuthenticateClient checks a confidential client's secret, or that a client without one is public (secret ""). The error is
-// ErrInvalidClient for every reason to refuse.
-func (n *Node) AuthenticateClient(ctx context.Context, id, secret string) error {
+// ErrInvalidClient for every reason to refuse, and a *LimitedError when this guess has to wait.
+func (n *Node) AuthenticateClient(ctx context.Context, id, secret string, o Origin) error {
 	lease := n.hot.lease.Load()
+	if !lease.Valid(n.clock.read()) {
+		return ErrNotCurrent // before the hash
+	}
 	n.mu.RLock()
 	var hash string
 	var seq uint64
@@ -252,7 +255,7 @@ func (n *Node) AuthenticateClient(ctx context.Context, id, secret string) error 
 		hash, seq = c.hash, c.seq
 	}
 	n.mu.RUnlock()
-	ok, err := n.secretOpens(ctx, id, hash, secret, seq)
+	ok, err := n.secretOpens(ctx, id, hash, secret, seq, o)
 	if err != nil {
 		return busy(err)
 	}
@@ -266,20 +269,26 @@ func (n *Node) AuthenticateClient(ctx context.Context, id, secret string) error 
 }
 
 // secretOpens compares a secret with the record of a client at seq; seq 0 is a client that does not exist or is disabled.
-func (n *Node) secretOpens(ctx context.Context, id, hash, secret string, seq uint64) (bool, error) {
+func (n *Node) secretOpens(ctx context.Context, id, hash, secret string, seq uint64, o Origin) (bool, error) {
 	switch {
-	case seq == 0:
-		return false, n.hasher.VerifyUnknown(ctx, secret)
-	case hash == "":
+	case seq != 0 && hash == "":
 		return secret == "", nil
-	case n.clients.known(id, secret, seq):
+	case seq != 0 && n.clients.known(id, secret, seq):
 		return true, nil
 	}
-	r, err := n.hasher.Verify(ctx, hash, secret)
-	if err == nil && r.OK {
+	g := guess{nameHash: n.hashName("client\x00" + id), origin: o}
+	ok, err := n.guarded(ctx, g, func(h *password.Hasher) (bool, error) {
+		if seq == 0 {
+			return false, h.VerifyUnknown(ctx, secret)
+		}
+		r, err := h.Verify(ctx, hash, secret)
+		return r.OK, err
+	})
+	if ok && err == nil {
 		n.clients.add(id, secret, seq)
+		n.forgive(g)
 	}
-	return r.OK, err
+	return ok, err
 }
 
 // ClientToken gives an authenticated client an access token for itself (RFC 6749 section 4.4); there is no refresh token.

@@ -77,11 +77,13 @@ func (s *state) foldSessionRefreshed(seq uint64, d *events.SessionRefreshed) voi
 	ses.seq, ses.generation = seq, d.Generation
 	ses.issuedAt, ses.accessExpires, ses.idleExpires = d.IssuedAt, d.AccessExpires, d.IdleExpires
 	ses.lastExpires = max(ses.lastExpires, d.AccessExpires)
+	ses.pace = paceAfter(ses.pace, d.IssuedAt, rotationCost)
 	s.touchSession(ses)
 	return ""
 }
 
-// foldRefreshReplayed decides only whether the decision that it records still holds: it changes nothing.
+// foldRefreshReplayed decides only whether the decision that it records still holds: beyond the session's pace it changes
+// nothing.
 func (s *state) foldRefreshReplayed(d *events.RefreshReplayed) voidReason {
 	ses := s.sessions[d.Session]
 	switch {
@@ -90,6 +92,8 @@ func (s *state) foldRefreshReplayed(d *events.RefreshReplayed) voidReason {
 	case ses.seq != d.SessionSeq || ses.generation != d.Generation:
 		return voidChanged
 	}
+	ses.pace = paceAfter(ses.pace, s.logTime/1e9, replayCost)
+	s.touch(uint64(ses.pace))
 	return ""
 }
 

@@ -8,6 +8,7 @@ import (
 	"unique"
 
 	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/limit"
 	"github.com/knell-auth/knell/internal/revoke"
 	"github.com/knell-auth/knell/internal/token"
 )
@@ -42,6 +43,7 @@ type state struct {
 	words    *revoke.Words
 	revoked  *revoke.Set
 	freeWord wordPool
+	guesses  *limit.Table          // failed logins, in log time
 	expiry   map[int64][]events.ID // minute of log time → sessions that may end in it
 	swept    int64                 // minutes before this one have been swept
 	seen     idMemory
@@ -65,6 +67,7 @@ type user struct {
 	disabled bool
 	head     *session // its live sessions, newest first
 	count    int
+	networks networks
 }
 
 // client is an OAuth client.
@@ -94,6 +97,7 @@ type session struct {
 	authTime      int64
 	generation    uint32
 	word          uint32 // index of its live flag
+	pace          int64  // see paceAfter
 	prev, next    *session
 }
 
@@ -130,6 +134,7 @@ const (
 	voidGone      voidReason = "gone"      // what it is about does not exist (any more)
 	voidExists    voidReason = "exists"    // what it creates exists already
 	voidNoop      voidReason = "noop"      // what it asks for is so already
+	voidLimited   voidReason = "limited"   // a guess that came before its time
 )
 
 func newState() *state {
@@ -143,6 +148,7 @@ func newState() *state {
 		records:  map[uint64]record{},
 		words:    &revoke.Words{},
 		revoked:  revoke.NewSet(),
+		guesses:  limit.NewTable(maxCounted),
 		expiry:   map[int64][]events.ID{},
 	}
 }
@@ -154,6 +160,9 @@ func (s *state) apply(seq uint64, e *events.Event) outcome {
 	void := s.admit(e)
 	if void == "" {
 		void = s.fold(seq, e)
+	}
+	if void == "" {
+		s.noteOpened(e)
 	}
 	s.seq = seq
 	s.rollDigest(seq, e.ID, void)
@@ -215,12 +224,16 @@ func (s *state) fold(seq uint64, e *events.Event) voidReason {
 		return s.foldRecord(d.Secret)
 	case *events.ClientCreated:
 		return s.foldRecord(d.Secret)
+	case *events.AttemptStarted:
+		return s.foldAttemptStarted(seq, e, d)
+	case *events.AttemptsForgiven:
+		return s.foldAttemptsForgiven(e, d)
 	case *events.NodeKey:
 		return s.foldNodeKey(seq, d)
 	case *events.LogStarted:
 		return s.foldLogStarted(e, d)
 	default:
-		// node.joined, node.left, attempts and optional events of a later version change no state.
+		// node.joined, node.left, records of attempts and optional events of a later version change no state.
 		return ""
 	}
 }
@@ -263,6 +276,7 @@ func (s *state) foldBeat(e *events.Event) voidReason {
 	if t := e.Time.UnixNano(); t > s.logTime {
 		s.logTime = t
 		s.sweep()
+		s.guesses.Sweep(t)
 	}
 	return ""
 }

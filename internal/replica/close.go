@@ -27,28 +27,28 @@ const (
 // has not become ready is stopped likewise.
 func (r *Replica) Close(ctx context.Context) error {
 	r.closing.Do(func() {
-		r.closed = r.Leave(ctx)
+		r.closing.err = r.Leave(ctx)
 		if r.events != nil {
-			r.closed = errors.Join(r.closed, r.events.Close())
+			r.closing.err = errors.Join(r.closing.err, r.events.Close())
 		}
 		if r.conn != nil {
 			r.conn.Close()
 		}
 		if r.server != nil {
 			if err := r.server.Stop(ctx); err != nil {
-				r.closed = errors.Join(r.closed, fmt.Errorf("stopping %s: %w", r.cfg.Name, err))
+				r.closing.err = errors.Join(r.closing.err, fmt.Errorf("stopping %s: %w", r.cfg.Name, err))
 			}
 		}
 	})
-	return r.closed
+	return r.closing.err
 }
 
 // Leave makes /readyz red for the drain time, finishes the requests in progress and leaves the log, so that no other
 // replica waits for this one's lease. The log goes on to run here until Close: replicas that stop together all leave first,
 // while there are enough of them to write down that they did. It is idempotent.
 func (r *Replica) Leave(ctx context.Context) error {
-	r.leaving.Do(func() { r.left = r.leave(ctx) })
-	return r.left
+	r.leaving.Do(func() { r.leaving.err = r.leave(ctx) })
+	return r.leaving.err
 }
 
 func (r *Replica) leave(ctx context.Context) error {
@@ -178,7 +178,11 @@ func (r *Replica) Addresses() []any {
 		}
 	}
 	if r.cfg.Listener != nil {
-		add("http", "http://"+r.cfg.Listener.Addr().String())
+		scheme := "http"
+		if r.cfg.TLS != nil {
+			scheme = "https"
+		}
+		add("http", scheme+"://"+r.cfg.Listener.Addr().String())
 	}
 	add("nats", r.server.ClientURL())
 	add("routes", r.server.RouteAddr())

@@ -27,6 +27,7 @@ type Config struct {
 	Name        string        // stable name, [a-z0-9-]{1,32}; required
 	Dir         string        // data directory; required
 	Listener    net.Listener  // where HTTP is served, closed by the replica; nil: only the socket
+	TLS         *TLS          // certificate of the Listener; nil: HTTP without TLS
 	Copies      int           // copies of the log
 	LogMaxBytes int64         // limit of the log in bytes, fixed when the log is created; required
 	Drain       time.Duration // how long /readyz is red before Close refuses connections
@@ -60,10 +61,15 @@ type Replica struct {
 	requests lifetime           // of all requests; ends when those that still wait are given up
 	cancel   context.CancelFunc // ends run
 	work     sync.WaitGroup
-	leaving  sync.Once
-	left     error // what Leave returns; valid after leaving
-	closing  sync.Once
-	closed   error // what Close returns; valid after closing
+	leaving  ending
+	closing  ending
+	poke     chan struct{} // holds a token when the TLS certificate is to be looked at
+}
+
+// ending is a step of the end that is taken once.
+type ending struct {
+	sync.Once
+	err error // what came of it; valid after it
 }
 
 // lifetime is a context and its end.
@@ -89,7 +95,7 @@ func Start(cfg Config) *Replica {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Replica{cfg: cfg, log: cfg.Logger, ready: make(chan struct{}), failed: make(chan struct{})}
+	r := &Replica{cfg: cfg, log: cfg.Logger, ready: make(chan struct{}), failed: make(chan struct{}), poke: make(chan struct{}, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	r.requests.ctx, r.requests.end = context.WithCancel(context.Background())
@@ -97,7 +103,7 @@ func Start(cfg Config) *Replica {
 	r.http.BaseContext = func(net.Listener) context.Context { return r.requests.ctx }
 	r.http.ErrorLog = slog.NewLogLogger(r.log.Handler(), slog.LevelDebug)
 	if cfg.Listener != nil {
-		r.work.Go(func() { r.serve(r.http, limited(cfg.Listener)) })
+		r.work.Go(func() { r.serveHTTP(ctx, r.http, limited(cfg.Listener)) })
 	}
 	r.work.Go(func() { r.run(ctx) })
 	return r
@@ -169,7 +175,7 @@ func (r *Replica) bringUp(ctx context.Context) error {
 		return err
 	}
 	httpCfg := r.cfg.HTTP
-	httpCfg.Logger, httpCfg.Commands = r.log, r.requests.ctx
+	httpCfg.Logger, httpCfg.Commands, httpCfg.Version = r.log, r.requests.ctx, r.cfg.Node.Version
 	if r.local != nil {
 		r.local.gate.open(httpapi.NewLocal(r.node, httpCfg))
 	}
@@ -178,8 +184,8 @@ func (r *Replica) bringUp(ctx context.Context) error {
 }
 
 // serve runs an HTTP server until it is shut down.
-func (r *Replica) serve(s *http.Server, l net.Listener) {
-	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+func (r *Replica) serve(l net.Listener, run func(net.Listener) error) {
+	if err := run(l); !errors.Is(err, http.ErrServerClosed) {
 		r.fail(fmt.Errorf("serving %s: %w", l.Addr(), err))
 	}
 }
