@@ -21,6 +21,7 @@ type cluster struct {
 	log  map[string]*eventstest.Node // each replica's own way to the log
 	api  map[string]http.Handler
 	user node.User // alice
+	node *node.Node
 }
 
 // replicas runs f in a bubble.
@@ -35,6 +36,7 @@ func replicas(t *testing.T, cfg Config, f func(t *testing.T, c *cluster)) {
 			n = startNode(t, name, c.log[name], slog.New(slog.DiscardHandler))
 			c.api[name] = New(n, cfg)
 		}
+		c.node = n
 		var err error
 		c.user, err = n.CreateUser(t.Context(), node.NewUser{
 			Name: "alice", Password: passwords["alice"], Scope: []string{"profile"},
