@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/knell-auth/knell/httpapi"
@@ -24,7 +23,7 @@ func (f *edgeFlags) check() (list []error) {
 	}
 	if f.TLSCert != "" && f.TLSKey != "" {
 		if _, err := replica.LoadPair(f.TLSCert, f.TLSKey); err != nil {
-			list = append(list, errors.Join(errors.New("--tls-cert, --tls-key"), err))
+			list = append(list, fmt.Errorf("--tls-cert, --tls-key: %w", err))
 		}
 	}
 	return list
