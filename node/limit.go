@@ -36,7 +36,7 @@ const (
 	guessPatience = 2 * time.Second
 	// maxPatient is how many wait at a time. More are refused at once.
 	maxPatient = 64
-	// reserveTimeout bounds the reservation: it holds a worker that hashes, and takes as long as an election.
+	// reserveTimeout bounds the reservation, which may take as long as an election: a turn to be hashed is held meanwhile.
 	reserveTimeout = 5 * time.Second
 )
 

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 )
@@ -21,7 +22,11 @@ func BenchmarkLogin(b *testing.B) {
 		n := nodes[i/2%len(nodes)].Node
 		n.cfg.Limits.Off = i%2 == 1
 		began := time.Now()
-		if _, err := n.Login(ctx, LoginRequest{Name: "alice", Password: alicePassword, Origin: from("192.0.2.1")}); err != nil {
+		_, err := n.Login(ctx, LoginRequest{Name: "alice", Password: alicePassword, Origin: from("192.0.2.1")})
+		if errors.Is(err, ErrNotCurrent) { // a busy machine
+			continue
+		}
+		if err != nil {
 			b.Fatal(err)
 		}
 		took[i%2] = append(took[i%2], time.Since(began))
