@@ -101,9 +101,9 @@ func newTLSRig(t *testing.T) *tlsRig {
 }
 
 // served returns the serial number of the certificate that a new connection gets.
-func (r *tlsRig) served(cfg tls.Config) (int64, error) {
+func (r *tlsRig) served(cfg *tls.Config) (int64, error) {
 	cfg.InsecureSkipVerify = true // it is the certificate that is looked at
-	c, err := tls.Dial("tcp", r.address, &cfg)
+	c, err := tls.Dial("tcp", r.address, cfg)
 	if err != nil {
 		return 0, err
 	}
@@ -127,10 +127,10 @@ func TestTLS(t *testing.T) {
 	if resp.Header.Get("X-Proto") != "HTTP/2.0" || !strings.HasPrefix(resp.Header.Get("Strict-Transport-Security"), "max-age=") {
 		t.Errorf("%s with %v", resp.Header.Get("X-Proto"), resp.Header)
 	}
-	if _, err := r.served(tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}); err == nil {
+	if _, err := r.served(&tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}); err == nil {
 		t.Error("TLS 1.1 is spoken")
 	}
-	if _, err := r.served(tls.Config{MaxVersion: tls.VersionTLS12}); err != nil {
+	if _, err := r.served(&tls.Config{MaxVersion: tls.VersionTLS12}); err != nil {
 		t.Errorf("TLS 1.2: %v", err)
 	}
 	if resp := get(t, http.DefaultClient, "http://"+r.address); resp.StatusCode != http.StatusBadRequest {
@@ -143,7 +143,7 @@ func TestTLSReload(t *testing.T) {
 	r := newTLSRig(t)
 	serves := func(want int64) {
 		t.Helper()
-		if got, err := r.served(tls.Config{}); err != nil || got != want {
+		if got, err := r.served(&tls.Config{}); err != nil || got != want {
 			t.Errorf("certificate %d (%v), want %d", got, err, want)
 		}
 	}
