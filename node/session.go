@@ -16,7 +16,8 @@ import (
 const tries = 5
 
 // Login checks a name and password and starts a session (RFC 6749 section 4.3). ErrInvalidGrant says that name, password or
-// account is not good, and not which. A *LimitedError says that this guess has to wait. ErrInvalidScope, *BusyError, ErrFull, ErrNotCurrent, ErrUnknownOutcome as named.
+// account is not good, and not which. A *LimitedError says that this guess has to wait. ErrInvalidScope, *BusyError, ErrFull,
+// ErrNotCurrent, ErrUnknownOutcome as named.
 func (n *Node) Login(ctx context.Context, req LoginRequest) (Tokens, error) {
 	if n.nearlyFull(loginShare) {
 		return Tokens{}, ErrFull
