@@ -82,6 +82,9 @@ type Config struct {
 	Version string
 	// Sync is what /status says about the log's writes: whether each is on disk before it is acknowledged. "": always.
 	Sync string
+	// LogCopy returns what /status says about the copy of the log that this replica's server holds: "current", or "behind", or ""
+	// when there is none. Nil: "".
+	LogCopy func() string
 	// Logger gets one debug line a request and the details of internal errors. Nil: slog.Default.
 	Logger *slog.Logger
 }
@@ -100,11 +103,14 @@ type api struct {
 	document   []byte // /openapi.json
 	log        *slog.Logger
 	sync       string
+	logCopy    func() string
 	local      bool // requests come from the operator's own machine; no token is asked for
 }
 
 func newAPI(n Node, cfg Config) *api {
-	a := &api{n: n, logoutWait: cfg.LogoutWait, proxies: cfg.TrustedProxies, origins: cfg.Origins, log: cfg.Logger, sync: cmp.Or(cfg.Sync, "always")}
+	a := &api{
+		n: n, logoutWait: cfg.LogoutWait, proxies: cfg.TrustedProxies, origins: cfg.Origins, log: cfg.Logger, sync: cmp.Or(cfg.Sync, "always"),
+	}
 	if a.logoutWait <= 0 {
 		a.logoutWait = defaultLogoutWait
 	}
@@ -113,6 +119,9 @@ func newAPI(n Node, cfg Config) *api {
 	}
 	if a.log == nil {
 		a.log = slog.Default()
+	}
+	if a.logCopy = cfg.LogCopy; a.logCopy == nil {
+		a.logCopy = func() string { return "" }
 	}
 	return a
 }

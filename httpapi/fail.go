@@ -122,6 +122,11 @@ func notFound(w http.ResponseWriter, r *http.Request) {
 	writeProblem(w, r, http.StatusNotFound, "there is nothing at this path")
 }
 
+// methods are those that a route can have.
+var methods = []string{
+	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions,
+}
+
 // methodNotAllowed answers a method that a path has no route for. RFC 9110 section 15.5.6 asks for Allow; chi knows the
 // list but does not give it to a handler.
 func methodNotAllowed(w http.ResponseWriter, r *http.Request) {
@@ -131,7 +136,7 @@ func methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 		path = r.URL.Path
 	}
 	var allowed []string
-	for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions} {
+	for _, m := range methods {
 		if rctx.Routes.Match(chi.NewRouteContext(), m, path) {
 			allowed = append(allowed, m)
 		}

@@ -54,6 +54,7 @@ type publicStatusDocument struct {
 	Ready       bool         `json:"ready"`
 	LeaseMS     int64        `json:"lease_ms"`
 	Sync        string       `json:"sync"`
+	LogCopy     string       `json:"log_copy,omitempty"`
 	Peers       []statusPeer `json:"peers"`
 }
 
@@ -61,7 +62,9 @@ type publicStatusDocument struct {
 // administrators only.
 func (a *api) publicStatus(w http.ResponseWriter, _ *http.Request) {
 	s := a.n.Status()
-	writeJSON(w, http.StatusOK, publicStatusDocument{s.Node, s.Incarnation, s.Epoch, s.Applied, s.Digest, s.Ready, s.Lease.Milliseconds(), a.sync, peersOf(s)})
+	writeJSON(w, http.StatusOK, publicStatusDocument{
+		s.Node, s.Incarnation, s.Epoch, s.Applied, s.Digest, s.Ready, s.Lease.Milliseconds(), a.sync, a.logCopy(), peersOf(s),
+	})
 }
 
 // fullStatusDocument is all of it.
@@ -69,13 +72,14 @@ type fullStatusDocument struct {
 	node.Status
 	LeaseMS int64        `json:"lease_ms"`
 	Sync    string       `json:"sync"`
+	LogCopy string       `json:"log_copy,omitempty"`
 	Peers   []statusPeer `json:"peers"` // instead of the embedded one
 }
 
 // fullStatus serves GET /admin, and GET /status on the local socket: all that the replica says about itself.
 func (a *api) fullStatus(w http.ResponseWriter, _ *http.Request) {
 	s := a.n.Status()
-	writeJSON(w, http.StatusOK, fullStatusDocument{s, s.Lease.Milliseconds(), a.sync, peersOf(s)})
+	writeJSON(w, http.StatusOK, fullStatusDocument{s, s.Lease.Milliseconds(), a.sync, a.logCopy(), peersOf(s)})
 }
 
 func peersOf(s node.Status) []statusPeer {

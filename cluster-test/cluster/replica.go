@@ -179,11 +179,42 @@ func (r *Replica) renewed(ctx context.Context) bool {
 	if r.probe != "" {
 		return true
 	}
-	var s struct {
-		LeaseMS int64 `json:"lease_ms"`
+	s, ok := r.status(ctx)
+	return ok && s.LeaseMS >= (r.lease*3/4).Milliseconds()
+}
+
+// WaitCopy waits until the replica's copy of the log is as far as the leader's, or it has none. It returns false when ctx ends or
+// the process has ended before.
+func (r *Replica) WaitCopy(ctx context.Context) bool {
+	if r.probe != "" {
+		return true
 	}
+	poll := time.NewTicker(pollEvery)
+	defer poll.Stop()
+	for {
+		if s, ok := r.status(ctx); ok && s.LogCopy != "behind" {
+			return true
+		}
+		select {
+		case <-r.ended():
+			return false
+		case <-ctx.Done():
+			return false
+		case <-poll.C:
+		}
+	}
+}
+
+// replicaStatus is what is read of /status.
+type replicaStatus struct {
+	LeaseMS int64  `json:"lease_ms"`
+	LogCopy string `json:"log_copy"`
+}
+
+func (r *Replica) status(ctx context.Context) (s replicaStatus, ok bool) {
 	status, body := r.get(ctx, "/status")
-	return status == http.StatusOK && json.Unmarshal(body, &s) == nil && s.LeaseMS >= (r.lease*3/4).Milliseconds()
+	ok = status == http.StatusOK && json.Unmarshal(body, &s) == nil
+	return s, ok
 }
 
 // What a server says when it begins to lead the log: inside of a replica, at the log level "debug", and alone.

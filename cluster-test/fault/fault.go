@@ -68,7 +68,8 @@ func (j *Injury) Heal(ctx context.Context) error {
 	return j.Await(ctx)
 }
 
-// Await waits until the replicas are ready and notes the end of the disturbance.
+// Await waits until the replicas are ready and notes the end of the disturbance. Then it waits for their copies of the log, as long
+// as ctx allows: as long as one is behind, the loss of another replica would be the second one for the log.
 func (j *Injury) Await(ctx context.Context) error {
 	for n, i := range j.targets {
 		if err := j.in.Cluster.Replicas[i].WaitReady(ctx); err != nil {
@@ -77,6 +78,11 @@ func (j *Injury) Await(ctx context.Context) error {
 		j.ends[n]()
 	}
 	j.in.Logf("%s: replica %v ready again", j.name, j.targets)
+	for _, i := range j.targets {
+		if r := j.in.Cluster.Replicas[i]; !r.WaitCopy(ctx) {
+			j.in.Logf("%s: replica %d: its copy of the log is still behind", j.name, i)
+		}
+	}
 	return nil
 }
 

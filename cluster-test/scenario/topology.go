@@ -87,11 +87,30 @@ func disturbJoined(ctx context.Context, x *experiment) error {
 		one, other := always(total-joined+n%joined), always(total-joined+(n+1)%joined)
 		err := errors.Join(x.pauseHub(ctx, one), x.kill(ctx, one, 2*time.Second), x.pause(ctx, other, x.longPause()),
 			x.kill(ctx, x.hubOf(other), 3*time.Second), x.cut(ctx, one))
+		if err == nil && x.long {
+			err = x.successor(ctx, one)
+		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// successor lets a replica leave, and another one join in its place that knows nothing of it: its directory is empty.
+func (x *experiment) successor(ctx context.Context, who choice) error {
+	i, err := who(ctx)
+	if err != nil {
+		return err
+	}
+	j, err := x.Stop(ctx, i)
+	if err != nil {
+		return err
+	}
+	if err := x.Cluster.Replicas[i].Wipe(); err != nil {
+		return err
+	}
+	return x.heal(ctx, j)
 }
 
 // always returns a choice that does not depend on the moment.

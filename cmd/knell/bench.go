@@ -120,6 +120,8 @@ func (c *benchCmd) plan() (p benchPlan, err error) {
 		for i, target := range c.Issuer.Targets {
 			p.cfg.Replicas = append(p.cfg.Replicas, load.Replica{Name: fmt.Sprintf("t%d", i), URL: strings.TrimRight(target, "/")})
 		}
+	} else {
+		p.cfg.Issuer = c.Issuer.urls() // who logs in is known once the cluster runs
 	}
 	if p.faults, err = c.Own.faults(c.Load.Seed, c.Load.For); err != nil {
 		return p, usageError{err}

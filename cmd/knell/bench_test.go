@@ -50,6 +50,17 @@ func TestBench(t *testing.T) {
 	}
 }
 
+// TestBenchGrant: --grant holds for a cluster of its own as well.
+func TestBenchGrant(t *testing.T) {
+	for grant, want := range map[string]bool{"password": false, "client_credentials": true} {
+		c := benchCmd{Load: loadFlags{For: time.Minute, Timeout: time.Second, Sessions: 1, InFlight: 1, TraceAfter: time.Second, Login: 1}}
+		c.Issuer.Grant = grant
+		if p, err := c.plan(); err != nil || p.cfg.Issuer.ClientCredentials != want {
+			t.Errorf("%s: %+v, %v", grant, p.cfg.Issuer, err)
+		}
+	}
+}
+
 func TestRate(t *testing.T) {
 	for text, want := range map[string]rate{"0": 0, "20": 20, "0.5": 0.5, "20/s": 20, "90/m": 1.5, "1e3": 1000, "100000/s": 100_000} {
 		var r rate

@@ -32,6 +32,7 @@ type replicaStatus struct {
 	Ready       bool   `json:"ready"`
 	LeaseMS     int64  `json:"lease_ms"`
 	Sync        string `json:"sync"`
+	LogCopy     string `json:"log_copy"`
 	Fenced      string `json:"fenced"`
 	Users       *int   `json:"users"`
 	Sessions    int    `json:"sessions"`
@@ -114,6 +115,9 @@ func (s *replicaStatus) print(t *terminal) error {
 	}
 	if s.Sync != "" && s.Sync != syncAlways {
 		fmt.Fprintf(w, "sync\t%s\n", s.Sync)
+	}
+	if s.LogCopy == "behind" {
+		fmt.Fprint(w, "copy\tbehind the leader's: do not stop another replica yet\n")
 	}
 	fmt.Fprintf(w, "applied\t%d\ndigest\t%s\nepoch\t%s\nincarnation\t%s\n", s.Applied, s.Digest, s.Epoch, s.Incarnation)
 	if s.Users != nil {

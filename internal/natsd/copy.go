@@ -47,6 +47,29 @@ func (s *Server) CopyLacks() error {
 	return err
 }
 
+// AwaitCopy returns true when the server's copy of the log reaches the sequence seq, or there is none to hold, and false when ctx ends
+// before. A copy that is being filled, or whose Raft log had to be reset, does not vote for what it does not have.
+func (s *Server) AwaitCopy(ctx context.Context, seq uint64) bool {
+	if _, ok := s.CopyEnd(); !ok && (!s.srv.JetStreamEnabled() || !s.holdsCopy(ctx)) {
+		return true
+	}
+	for end, _ := s.CopyEnd(); end < seq; end, _ = s.CopyEnd() {
+		select {
+		case <-time.After(copyPoll):
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// CopyEnd returns the last sequence of the server's copy of the log; ok is false when there is none, or it is not open yet.
+// nats-server's own word for it, "current", is also said by a copy that hears of no leader.
+func (s *Server) CopyEnd() (seq uint64, ok bool) {
+	st, ok := s.copyState()
+	return st.LastSeq, ok
+}
+
 // holdsCopy reports whether the log's leader counts this server among those that hold it.
 func (s *Server) holdsCopy(ctx context.Context) bool {
 	nc, err := s.connect(ctx, s.users.keeper, adminInbox(s.name))
@@ -69,16 +92,22 @@ func (s *Server) holdsCopy(ctx context.Context) bool {
 // copyLacks looks at the store itself, not at what a leader says. The log has no holes and is not trimmed, so a complete copy
 // begins at 1.
 func (s *Server) copyLacks() (known bool, err error) {
+	st, known := s.copyState()
+	return known, lacks(st.FirstSeq, st.LastSeq, st.Msgs)
+}
+
+// copyState returns what the store of the log has; ok is false when it is not open.
+func (s *Server) copyState() (st server.StreamState, ok bool) {
 	detail, err := s.srv.JszAccount(&server.JSzOptions{Account: Account, Streams: true})
 	if err != nil {
-		return false, nil // JetStream is not up yet, or not any more
+		return st, false // JetStream is not up yet, or not any more
 	}
 	for _, d := range detail.Streams {
-		if st := d.State; d.Name == StreamName {
-			return true, lacks(st.FirstSeq, st.LastSeq, st.Msgs)
+		if d.Name == StreamName {
+			return d.State, true
 		}
 	}
-	return false, nil
+	return st, false
 }
 
 // lacks says what a store from first to last lacks that holds so many messages.

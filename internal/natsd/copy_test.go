@@ -44,6 +44,44 @@ func TestIncompleteCopyIsFound(t *testing.T) {
 	}
 }
 
+// A server that was away has a copy that ends early, and is waited for until it has been filled.
+func TestCopyEnd(t *testing.T) {
+	c := startCluster(t, nil)
+	away := (c.awaitWhole(t) + 1) % 3
+	if err := c.servers[away].Stop(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	s := c.servers[(away+1)%3]
+	nc := connectTest(t, s)
+	var seq uint64
+	for range 50 {
+		retry(t, func(ctx context.Context) (err error) {
+			seq, err = publish(ctx, nc, "knell.event.session.1")
+			return err
+		})
+	}
+	nc.Close()
+	if !s.AwaitCopy(testContext(t), seq) {
+		t.Error("a copy that was there all the time does not reach the end")
+	}
+	if end, ok := s.CopyEnd(); !ok || end != seq {
+		t.Errorf("it ends at %d (%v), want %d", end, ok, seq)
+	}
+	soon, cancel := context.WithCancel(testContext(t))
+	cancel()
+	if s.AwaitCopy(soon, seq+1) {
+		t.Error("a copy reaches what is not there")
+	}
+	back := startTest(t, c.cfgs[away])
+	c.servers[away] = back
+	if !back.AwaitCopy(testContext(t), seq) {
+		t.Error("a copy that lacked messages is not filled")
+	}
+	if end, _ := back.CopyEnd(); end < seq {
+		t.Errorf("it was waited for to %d, and ends at %d", seq, end)
+	}
+}
+
 func TestLacks(t *testing.T) {
 	for _, c := range []struct {
 		first, last, messages uint64

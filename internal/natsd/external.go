@@ -277,3 +277,9 @@ func (e *External) ClientURL() string { return strings.Join(e.cfg.URLs, ",") }
 
 // RouteAddr returns "": there is no server here.
 func (e *External) RouteAddr() string { return "" }
+
+// AwaitCopy does nothing: the copies are those of the servers.
+func (e *External) AwaitCopy(context.Context, uint64) bool { return true }
+
+// CopyEnd returns that there is no copy here.
+func (e *External) CopyEnd() (uint64, bool) { return 0, false }

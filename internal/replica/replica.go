@@ -82,8 +82,10 @@ type lifetime struct {
 type natsServer interface {
 	Connect(ctx context.Context, opts ...nats.Option) (*nats.Conn, error)
 	GrowLog(ctx context.Context, maxBytes int64) error
-	CheckCopy(ctx context.Context) error // whether the copy of the log is whole, once it is open
-	CopyLacks() error                    // the same, at once
+	CheckCopy(ctx context.Context) error            // whether the copy of the log is whole, once it is open
+	CopyLacks() error                               // the same, at once
+	AwaitCopy(ctx context.Context, seq uint64) bool // until the copy of the log reaches seq
+	CopyEnd() (seq uint64, ok bool)                 // where it ends
 	Stop(ctx context.Context) error
 	ClientURL() string // "" when clients cannot connect
 	RouteAddr() string // "" when there are no routes
@@ -175,12 +177,44 @@ func (r *Replica) bringUp(ctx context.Context) error {
 		return err
 	}
 	httpCfg := r.cfg.HTTP
-	httpCfg.Logger, httpCfg.Commands, httpCfg.Version = r.log, r.requests.ctx, r.cfg.Node.Version
+	httpCfg.Logger, httpCfg.Commands, httpCfg.LogCopy = r.log, r.requests.ctx, r.logCopy
+	httpCfg.Version = r.cfg.Node.Version
 	if r.local != nil {
 		r.local.gate.open(httpapi.NewLocal(r.node, httpCfg))
 	}
+	r.awaitCopy(ctx)
 	r.gate.open(httpapi.New(r.node, httpCfg))
 	return nil
+}
+
+// copyPatience bounds how long a replica that holds a lease waits for its copy of the log.
+const copyPatience = 30 * time.Second
+
+// awaitCopy waits until this replica's copy of the log counts for the majority. Whoever restarts one replica after the other takes
+// its /readyz for the word that the next one may go: two of three copies would be away if it came before.
+func (r *Replica) awaitCopy(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, copyPatience)
+	defer cancel()
+	if !r.server.AwaitCopy(ctx, r.node.Status().Applied) && !errors.Is(ctx.Err(), context.Canceled) {
+		r.log.Warn("this replica's copy of the log still lags; it serves, but do not stop another replica before its copy is whole", "waited", copyPatience)
+	}
+}
+
+// copyGrace is how long a message may take to the copy that this replica has applied: it arrives on another way.
+const copyGrace = 250 * time.Millisecond
+
+// logCopy says how this replica's copy of the log stands: "current"; "behind", so that the others may not be able to do without one
+// more; or "" when there is none.
+func (r *Replica) logCopy() string {
+	if _, ok := r.server.CopyEnd(); !ok {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(r.requests.ctx, copyGrace)
+	defer cancel()
+	if !r.server.AwaitCopy(ctx, r.node.Status().Applied) {
+		return "behind"
+	}
+	return "current"
 }
 
 // serve runs an HTTP server until it is shut down.
