@@ -59,6 +59,14 @@ func (p *APIKeyUsed) fields(c *codec) {
 func (p *AttemptStarted) fields(c *codec) {
 	c.optID("user", &p.User)
 	c.optID("name_hash", &p.NameHash)
+	c.uint32("free", &p.Free)
+	c.int64("max_delay", &p.MaxDelay)
+}
+
+func (p *AttemptsForgiven) fields(c *codec) {
+	c.optID("user", &p.User)
+	c.optID("name_hash", &p.NameHash)
+	c.optBool("everywhere", &p.Everywhere)
 }
 
 func (p *LockedOut) fields(c *codec) {

@@ -91,6 +91,8 @@ func newAccessPayload(t Type) Payload {
 		return new(APIKeyUsed)
 	case TypeAttemptStarted:
 		return new(AttemptStarted)
+	case TypeAttemptsForgiven:
+		return new(AttemptsForgiven)
 	case TypeLockedOut:
 		return new(LockedOut)
 	case TypeSecretProfile:
@@ -158,7 +160,8 @@ func Types() []TypeInfo {
 		&APIKeyCreated{Key: id("api key"), User: user, Scope: scope, Expires: login + 90*86400, Secret: 23},
 		&APIKeyRotated{Key: id("api key"), User: user, Secret: 24},
 		&APIKeyUsed{Key: id("api key"), User: user, UsedAt: login},
-		&AttemptStarted{User: user, NameHash: id("name")},
+		&AttemptStarted{User: user, NameHash: id("name"), Free: 5, MaxDelay: 900},
+		&AttemptsForgiven{User: user, NameHash: id("name"), Everywhere: true},
 		&LockedOut{User: user, NameHash: id("name"), Until: login + 60},
 		&SecretProfile{User: user, Name: "alice", Email: "alice@example.com", FullName: "Alice Example", UserSeq: 17},
 		&SecretClientSecret{Client: client, Hash: hash, OldExpires: login + 86400, ClientSeq: 9},

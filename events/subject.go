@@ -122,6 +122,8 @@ func appendAccessOwner(b []byte, p Payload) []byte {
 		return p.User.AppendText(b)
 	case *AttemptStarted:
 		return appendAttempted(b, p.User, p.NameHash)
+	case *AttemptsForgiven:
+		return appendAttempted(b, p.User, p.NameHash)
 	case *LockedOut:
 		return appendAttempted(b, p.User, p.NameHash)
 	case *SecretProfile:

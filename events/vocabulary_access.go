@@ -14,8 +14,9 @@ const (
 	TypeAPIKeyRotated       Type = "account.api_key_rotated"
 	TypeAPIKeyUsed          Type = "account.api_key_used"
 
-	TypeAttemptStarted Type = "attempt.started"
-	TypeLockedOut      Type = "attempt.locked_out"
+	TypeAttemptStarted   Type = "attempt.started"
+	TypeAttemptsForgiven Type = "attempt.forgiven"
+	TypeLockedOut        Type = "attempt.locked_out"
 
 	TypeSecretProfile       Type = "secret.profile"
 	TypeSecretClientSecret  Type = "secret.client_secret"
@@ -91,14 +92,27 @@ type APIKeyUsed struct {
 }
 
 // AttemptStarted reserves one guess of a password before it is looked at. It counts as a failure until a session starts. The
-// envelope has the address. User is zero for a name that no user has; NameHash is then its keyed hash.
+// envelope has the address. User is zero for a name that no user has, and for an OAuth client; NameHash is then a keyed hash of
+// what was named. Free and MaxDelay are the limits of the replica that wrote it: the fold judges the guess by them, so that
+// replicas may differ in their settings and not in their state.
 type AttemptStarted struct {
 	User     ID
 	NameHash ID
+	Free     uint32 // failures that cost no delay
+	MaxDelay int64  // longest delay, in seconds
 }
 
-// LockedOut says that no more guesses are accepted before Until. User and NameHash as in AttemptStarted; both are zero when
-// it is an address that was locked out.
+// AttemptsForgiven says that a guess was right though no session starts: the failures that were counted for User or NameHash
+// at the envelope's address are taken back. With Everywhere, all that was counted for User is, by whoever administers it.
+type AttemptsForgiven struct {
+	User       ID
+	NameHash   ID
+	Everywhere bool
+}
+
+// LockedOut says that delays begin: no guess is accepted before Until, and each failure doubles the time to the next one. It is
+// written once for each such time. User and NameHash as in AttemptStarted; both are zero when it is an address that has to
+// wait.
 type LockedOut struct {
 	User     ID
 	NameHash ID
@@ -153,6 +167,7 @@ func (*APIKeyCreated) Type() Type       { return TypeAPIKeyCreated }
 func (*APIKeyRotated) Type() Type       { return TypeAPIKeyRotated }
 func (*APIKeyUsed) Type() Type          { return TypeAPIKeyUsed }
 func (*AttemptStarted) Type() Type      { return TypeAttemptStarted }
+func (*AttemptsForgiven) Type() Type    { return TypeAttemptsForgiven }
 func (*LockedOut) Type() Type           { return TypeLockedOut }
 func (*SecretProfile) Type() Type       { return TypeSecretProfile }
 func (*SecretClientSecret) Type() Type  { return TypeSecretClientSecret }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -26,7 +27,7 @@ type Sessions interface {
 	Login(context.Context, node.LoginRequest) (node.Tokens, error)
 	Refresh(context.Context, node.RefreshRequest) (node.Tokens, error)
 	Logout(ctx context.Context, accessToken string, o node.Origin) error
-	AuthenticateClient(ctx context.Context, id, secret string) error
+	AuthenticateClient(ctx context.Context, id, secret string, o node.Origin) error
 	ClientToken(ctx context.Context, client string, scope []string, o node.Origin) (node.Tokens, error)
 }
 
@@ -41,6 +42,7 @@ type Accounts interface {
 	EnableUser(context.Context, events.ID, node.Origin) error
 	ChangeUser(context.Context, events.ID, node.UserChange, node.Origin) error
 	DeleteUser(context.Context, events.ID, node.Origin) error
+	UnlockUser(context.Context, events.ID, node.Origin) error
 	SetPassword(ctx context.Context, id events.ID, password string, o node.Origin) error
 	SetRoles(ctx context.Context, id events.ID, roles, scope []string, o node.Origin) error
 	RevokeUser(context.Context, events.ID, node.Origin) error
@@ -101,6 +103,10 @@ type Config struct {
 	PasswordGrant bool
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed. None: the connection's address counts.
 	TrustedProxies []netip.Prefix
+	// Origins are those whose pages may call the operations that are meant for browsers; see CheckOrigin. None: no page may.
+	Origins []string
+	// Version is the program's, for /openapi.json.
+	Version string
 	// Sync is what /status says about the log's writes: whether each is on disk before it is acknowledged. "": always.
 	Sync string
 	// LogCopy returns what /status says about the copy of the log that this replica's server holds: "current", or "behind", or ""
@@ -120,6 +126,8 @@ type api struct {
 	logoutWait time.Duration
 	commands   context.Context
 	proxies    []netip.Prefix
+	origins    []string
+	document   []byte // /openapi.json
 	log        *slog.Logger
 	sync       string
 	logCopy    func() string
@@ -130,7 +138,7 @@ type api struct {
 
 func newAPI(n Node, cfg Config) *api {
 	a := &api{
-		n: n, logoutWait: cfg.LogoutWait, proxies: cfg.TrustedProxies, log: cfg.Logger, sync: cmp.Or(cfg.Sync, "always"),
+		n: n, logoutWait: cfg.LogoutWait, proxies: cfg.TrustedProxies, origins: cfg.Origins, log: cfg.Logger, sync: cmp.Or(cfg.Sync, "always"),
 		passwords: cfg.PasswordGrant, metadata: newMetadata(n.Issuer(), cfg.PasswordGrant),
 	}
 	if a.logoutWait <= 0 {
@@ -156,38 +164,19 @@ func New(n Node, cfg Config) http.Handler {
 	// The hot path carries only the middleware that allocates nothing.
 	r.With(a.recoverPanics, a.accessLog).Handle("/verify", newVerifyHandler(a))
 
+	operations := a.operations()
+	a.document = document(operations, cfg.Version)
 	r.Group(func(r chi.Router) {
 		r.Use(a.common()...)
-		get(r, "/livez", a.livez)
-		get(r, "/readyz", a.readyz)
-		get(r, "/status", a.publicStatus)
-		r.Post("/token", a.token)
-		r.Post("/revoke", a.revokeToken)
-		r.Post("/introspect", a.introspect)
-		get(r, "/.well-known/jwks.json", a.jwks)
-		get(r, "/.well-known/oauth-authorization-server", a.serverMetadata)
-		get(r, "/.well-known/openid-configuration", a.serverMetadata)
-		r.Post("/logout", a.logout)
-		get(r, "/authorize", a.authorize)
-		r.Post("/authorize", a.authorize)
-
-		r.Group(func(r chi.Router) {
-			r.Use(Authenticate(n))
-			r.Group(func(r chi.Router) {
-				r.Use(RequireScope("profile"))
-				a.ownRoutes(r)
-			})
-			get(r.With(RequireScope("openid")), "/userinfo", a.userInfo)
-			r.With(RequireScope("openid")).Post("/userinfo", a.userInfo)
-			r.Group(func(r chi.Router) {
-				r.Use(RequireScope("admin"))
-				get(r, "/admin", a.fullStatus)
-				a.accountRoutes(r)
-				a.keyRoutes(r)
-			})
-		})
+		a.mount(r, operations...)
 	})
 	return r
+}
+
+// operations returns all that New serves.
+func (a *api) operations() []operation {
+	return slices.Concat(a.healthOperations(), a.tokenOperations(), a.discoveryOperations(), a.authorizeOperations(), a.sessionOperations(),
+		a.accountOperations(), a.openAPIOperations())
 }
 
 // NewLocal returns the administration of users and clients, the status and the log of n without authentication. Its events
@@ -202,8 +191,7 @@ func NewLocal(n LocalNode, cfg Config) http.Handler {
 		get(r, "/log", (&logHandler{a, n}).serve)
 		r.Group(func(r chi.Router) {
 			r.Use(a.requireReady)
-			a.accountRoutes(r)
-			a.keyRoutes(r)
+			a.mount(r, a.accountOperations()...)
 			r.Post("/users/import", (&importHandler{a, n}).serve)
 		})
 	})
@@ -222,32 +210,6 @@ func (a *api) router() *chi.Mux {
 // common returns the middleware of every route but /verify.
 func (a *api) common() []func(http.Handler) http.Handler {
 	return []func(http.Handler) http.Handler{a.requests, secureHeaders, a.accessLog, a.recoverPanics}
-}
-
-// ownRoutes adds what users see of their own account, and do with it.
-func (a *api) ownRoutes(r chi.Router) {
-	get(r, "/profile", a.profile)
-	r.Post("/profile/password", a.changePassword)
-	get(r, "/sessions", a.ownSessions)
-	r.Delete("/sessions/{id}", a.endOwnSession)
-}
-
-// accountRoutes adds the administration of users and clients.
-func (a *api) accountRoutes(r chi.Router) {
-	get(r, "/users", a.listUsers)
-	r.Post("/users", a.createUser)
-	get(r, "/users/{id}", a.getUser)
-	r.Patch("/users/{id}", a.updateUser)
-	r.Delete("/users/{id}", a.deleteUser)
-	get(r, "/users/{id}/sessions", a.userSessions)
-	r.Delete("/users/{id}/sessions/{session}", a.endUserSession)
-	r.Post("/users/{id}/disable", a.disableUser)
-	r.Post("/users/{id}/enable", a.enableUser)
-	r.Post("/users/{id}/password", a.setPassword)
-	r.Post("/users/{id}/roles", a.setRoles)
-	r.Post("/users/{id}/logout", a.logoutUser)
-	a.clientRoutes(r)
-	r.Post("/revocations", a.revokeAny)
 }
 
 // get serves GET and HEAD; net/http leaves the body of an answer to HEAD away.

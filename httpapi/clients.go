@@ -37,6 +37,11 @@ type clientDocument struct {
 	OldSecret *time.Time `json:"old_secret_expires,omitempty"`
 }
 
+// clientsDocument is a list of clients.
+type clientsDocument struct {
+	Clients []clientDocument `json:"clients"`
+}
+
 func clientDocumentOf(c node.Client) clientDocument {
 	d := clientDocument{c.ID, c.Name, list(c.Scope), c.Public, list(c.Redirects), c.Disabled, c.Created.UTC(), nil}
 	if !c.OldSecret.IsZero() {
@@ -51,18 +56,6 @@ type newSecret struct {
 	Secret string `json:"secret,omitempty"`
 }
 
-// clientRoutes adds the administration of clients.
-func (a *api) clientRoutes(r chi.Router) {
-	get(r, "/clients", a.listClients)
-	r.Post("/clients", a.createClient)
-	get(r, "/clients/{id}", a.showClient)
-	r.Patch("/clients/{id}", a.updateClient)
-	r.Delete("/clients/{id}", a.clientCommand(a.n.DeleteClient))
-	r.Post("/clients/{id}/secret", a.rotateSecret)
-	r.Post("/clients/{id}/disable", a.clientCommand(a.n.DisableClient))
-	r.Post("/clients/{id}/enable", a.clientCommand(a.n.EnableClient))
-}
-
 // listClients serves GET /clients.
 func (a *api) listClients(w http.ResponseWriter, r *http.Request) {
 	clients, err := a.n.Clients()
@@ -74,7 +67,7 @@ func (a *api) listClients(w http.ResponseWriter, r *http.Request) {
 	for _, c := range clients {
 		documents = append(documents, clientDocumentOf(c))
 	}
-	writeJSON(w, http.StatusOK, map[string][]clientDocument{"clients": documents})
+	writeJSON(w, http.StatusOK, clientsDocument{documents})
 }
 
 // showClient serves GET /clients/{id}.

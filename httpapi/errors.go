@@ -51,7 +51,8 @@ var table = []struct {
 }
 
 // Error codes. The first seven are RFC 6749 section 5.2, the next two RFC 6750 section 3.1. The last two are section
-// 4.1.2.1's, used here with the HTTP statuses 503 and 500.
+// 4.1.2.1's, used here with the HTTP statuses 503 and 500, and slow_down is RFC 8628 section 3.5's, used with 429: RFC 6749 has no
+// error for it, and this one is registered for token endpoints.
 const (
 	codeInvalidRequest       = "invalid_request"
 	codeInvalidClient        = "invalid_client"
@@ -63,6 +64,7 @@ const (
 	codeInsufficientScope    = "insufficient_scope"
 	codeUnavailable          = "temporarily_unavailable"
 	codeServerError          = "server_error"
+	codeSlowDown             = "slow_down"
 )
 
 func unavailable(text string) answer {
@@ -128,6 +130,10 @@ func classify(err error) (a answer, known bool) {
 	if errors.As(err, &busy) {
 		return unavailable("too busy"), true
 	}
+	var limited *node.LimitedError
+	if errors.As(err, &limited) {
+		return answer{status: http.StatusTooManyRequests, code: codeSlowDown, text: "too many attempts, wait before the next one"}, true
+	}
 	for _, row := range table {
 		if errors.Is(err, row.err) {
 			return row.answer, true
@@ -139,13 +145,16 @@ func classify(err error) (a answer, known bool) {
 	return answer{status: http.StatusInternalServerError, code: codeServerError, text: "internal error"}, false
 }
 
-// retryAfter returns the value of Retry-After (RFC 9110 section 10.2.3) for a 503: whole seconds, at least one. fallback
+// retryAfter returns the value of Retry-After (RFC 9110 section 10.2.3) for a 503 or 429: whole seconds, at least one. fallback
 // is the replica's own estimate.
 func retryAfter(err error, fallback time.Duration) int64 {
 	wait := fallback
 	var busy *node.BusyError
 	var pending *node.PendingError
+	var limited *node.LimitedError
 	switch {
+	case errors.As(err, &limited):
+		wait = limited.RetryAfter
 	case errors.As(err, &busy):
 		wait = busy.RetryAfter
 	case errors.As(err, &pending):

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"testing"
@@ -131,7 +132,8 @@ func checkDiscreet(t *testing.T, body string) {
 // The details of an unforeseen error go to the log, with the request id that the client was told.
 func TestUnforeseenErrorIsLogged(t *testing.T) {
 	log, logged := logTo()
-	h := New(&scripted{err: errors.New(secretDetail)}, Config{Logger: log, PasswordGrant: true})
+	h := New(&scripted{err: errors.New(secretDetail)},
+		Config{Logger: log, PasswordGrant: true, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
 	w := call(h, "GET", "/verify?x=query-secret", "", "Authorization: Bearer header-secret", "X-Request-Id: req-1")
 	expect(t, w, 500, "X-Request-Id: req-1")
 	if got := logged.String(); !strings.Contains(got, "hunter2") || !strings.Contains(got, "request_id=req-1") {

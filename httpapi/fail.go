@@ -46,10 +46,7 @@ func failToken(w http.ResponseWriter, r *http.Request, n retrier, err error) {
 	case ans.status == http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", `Basic realm="`+realm+`", charset="UTF-8"`)
 	}
-	writeJSON(w, ans.status, struct {
-		Error       string `json:"error"`
-		Description string `json:"error_description,omitempty"`
-	}{ans.code, quotable(ans.text)})
+	writeJSON(w, ans.status, oauthErrorDocument{ans.code, quotable(ans.text)})
 }
 
 // settleError classifies err, logs what the client must not see and sets Retry-After.
@@ -60,7 +57,7 @@ func settleError(w http.ResponseWriter, r *http.Request, n retrier, err error) a
 		q.log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("request_id", q.id),
 			slog.String("method", r.Method), slog.String("route", r.Pattern), slog.Any("error", err))
 	}
-	if ans.status == http.StatusServiceUnavailable {
+	if ans.status == http.StatusServiceUnavailable || ans.status == http.StatusTooManyRequests {
 		var estimate time.Duration
 		if n != nil {
 			estimate = n.RetryAfter()
@@ -125,6 +122,11 @@ func notFound(w http.ResponseWriter, r *http.Request) {
 	writeProblem(w, r, http.StatusNotFound, "there is nothing at this path")
 }
 
+// methods are those that a route can have.
+var methods = []string{
+	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions,
+}
+
 // methodNotAllowed answers a method that a path has no route for. RFC 9110 section 15.5.6 asks for Allow; chi knows the
 // list but does not give it to a handler.
 func methodNotAllowed(w http.ResponseWriter, r *http.Request) {
@@ -134,7 +136,7 @@ func methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 		path = r.URL.Path
 	}
 	var allowed []string
-	for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete} {
+	for _, m := range methods {
 		if rctx.Routes.Match(chi.NewRouteContext(), m, path) {
 			allowed = append(allowed, m)
 		}

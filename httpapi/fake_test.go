@@ -53,7 +53,9 @@ func (s *scripted) Logout(ctx context.Context, _ string, o node.Origin) error {
 	}
 	return s.err
 }
-func (s *scripted) AuthenticateClient(context.Context, string, string) error { return s.err }
+func (s *scripted) AuthenticateClient(context.Context, string, string, node.Origin) error {
+	return s.err
+}
 func (s *scripted) ClientToken(context.Context, string, []string, node.Origin) (node.Tokens, error) {
 	return node.Tokens{}, s.err
 }
@@ -61,6 +63,7 @@ func (s *scripted) UserByID(events.ID) (node.User, bool)                     { r
 func (s *scripted) Ready() bool                                              { return !s.behind }
 func (s *scripted) Status() node.Status                                      { return node.Status{} }
 func (s *scripted) EnableUser(context.Context, events.ID, node.Origin) error { return s.err }
+func (s *scripted) UnlockUser(context.Context, events.ID, node.Origin) error { return s.err }
 func (s *scripted) RevokeUser(context.Context, events.ID, node.Origin) error { return s.err }
 func (s *scripted) CreateUser(context.Context, node.NewUser, node.Origin) (node.User, error) {
 	return node.User{}, s.err

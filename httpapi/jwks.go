@@ -13,7 +13,7 @@ func (a *api) jwks(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, a.n, err)
 		return
 	}
-	writeDocument(w, "application/jwk-set+json", 60, set)
+	writeDocument(w, mediaKeys, 60, set)
 }
 
 // writeDocument answers with a public document, which scripts of any origin may read and anybody keep for maxAge seconds.

@@ -7,12 +7,6 @@ import (
 	"github.com/go-chi/chi/v5"
 )
 
-// keyRoutes adds the administration of signing keys.
-func (a *api) keyRoutes(r chi.Router) {
-	get(r, "/keys", a.listKeys)
-	r.Post("/keys/{kid}/revoke", a.revokeKey)
-}
-
 // signingKey is a signing key in an answer.
 type signingKey struct {
 	ID      string `json:"kid"`
@@ -23,15 +17,18 @@ type signingKey struct {
 	Revoked bool   `json:"revoked"`
 }
 
+// keysDocument is a list of signing keys.
+type keysDocument struct {
+	Keys []signingKey `json:"keys"`
+}
+
 // listKeys serves GET /keys.
 func (a *api) listKeys(w http.ResponseWriter, _ *http.Request) {
 	keys := []signingKey{}
 	for _, k := range a.n.Keys() {
 		keys = append(keys, signingKey{k.ID, k.Alg, k.Node, k.Seq, k.Live, k.Revoked})
 	}
-	writeJSON(w, http.StatusOK, struct {
-		Keys []signingKey `json:"keys"`
-	}{keys})
+	writeJSON(w, http.StatusOK, keysDocument{keys})
 }
 
 // revokeKey serves POST /keys/{kid}/revoke. The body may have a reason.

@@ -64,6 +64,13 @@ func logoutScope(w http.ResponseWriter, r *http.Request) (string, error) {
 	return scope, nil
 }
 
+// pendingDocument says who may not follow a command yet.
+type pendingDocument struct {
+	Sequence uint64   `json:"sequence" doc:"Of the event in the log."`
+	Pending  []string `json:"pending" doc:"Replicas that may not follow it yet."`
+	Certain  string   `json:"certain" doc:"RFC 3339: from then on every replica follows it."`
+}
+
 // revoke runs a command that returns when every replica follows it, and answers 204 then; errors are problem documents.
 func (a *api) revoke(w http.ResponseWriter, r *http.Request, command func(context.Context) error) {
 	a.await(w, r, command, http.StatusNoContent, fail)
@@ -104,11 +111,7 @@ func (a *api) await(w http.ResponseWriter, r *http.Request, command func(context
 	if names == nil {
 		names = []string{}
 	}
-	writeJSON(w, http.StatusAccepted, struct {
-		Sequence uint64   `json:"sequence"`
-		Pending  []string `json:"pending"`
-		Certain  string   `json:"certain"`
-	}{pending.Seq, names, notBefore(pending.Certain)})
+	writeJSON(w, http.StatusAccepted, pendingDocument{pending.Seq, names, notBefore(pending.Certain)})
 }
 
 // serverTiming tells where the time of a command went (W3C Server Timing): until it was in the log and applied here, and from

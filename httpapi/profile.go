@@ -15,8 +15,20 @@ type OwnAccount interface {
 	ChangePassword(context.Context, node.PasswordChange) error
 }
 
-// profile serves GET /profile: who the token's bearer is, and what the token may do. A client's own token has an id and no
-// name.
+// profileDocument is who a token's bearer is, and what the token may do.
+type profileDocument struct {
+	ID       string    `json:"id"`
+	Username string    `json:"username,omitempty"`
+	Email    string    `json:"email,omitempty"`
+	FullName string    `json:"full_name,omitempty"`
+	Roles    []string  `json:"roles"`
+	Scope    string    `json:"scope"`
+	Client   string    `json:"client_id,omitempty"`
+	Session  string    `json:"session"`
+	Expires  time.Time `json:"expires"`
+}
+
+// profile serves GET /profile. A client's own token has an id and no name.
 func (a *api) profile(w http.ResponseWriter, r *http.Request) {
 	id, _ := IdentityFrom(r.Context()) // Authenticate stands before
 	var user node.User
@@ -26,18 +38,9 @@ func (a *api) profile(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	writeJSON(w, http.StatusOK, struct {
-		ID       string    `json:"id"`
-		Username string    `json:"username,omitempty"`
-		Email    string    `json:"email,omitempty"`
-		FullName string    `json:"full_name,omitempty"`
-		Roles    []string  `json:"roles"`
-		Scope    string    `json:"scope"`
-		Client   string    `json:"client_id,omitempty"`
-		Session  string    `json:"session"`
-		Expires  time.Time `json:"expires"`
-	}{id.Subject(), user.Name, user.Email, user.FullName, list(id.Roles()), id.Scope(), id.Client(),
-		id.Session().String(), id.Expires().UTC()})
+	writeJSON(w, http.StatusOK, profileDocument{
+		id.Subject(), user.Name, user.Email, user.FullName, list(id.Roles()), id.Scope(), id.Client(), id.Session().String(), id.Expires().UTC(),
+	})
 }
 
 // changePassword serves POST /profile/password: it ends the user's other sessions, and the one of the token goes on.

@@ -20,7 +20,7 @@ const (
 
 // request is what is known about a request before anything is decided.
 type request struct {
-	id       string          // request id, the client's or a new one
+	id       string          // request id, a trusted proxy's or a new one
 	address  string          // client address
 	commands context.Context // commands end with it
 	log      *slog.Logger
@@ -33,7 +33,7 @@ func (a *api) requests(next http.Handler) http.Handler {
 
 // identify returns r with what requestOf returns in its context, and echoes the request id.
 func (a *api) identify(w http.ResponseWriter, r *http.Request) *http.Request {
-	q := &request{requestID(r.Header), clientAddress(r, a.proxies), a.commands, a.log}
+	q := &request{requestID(r, a.proxies), clientAddress(r, a.proxies), a.commands, a.log}
 	w.Header().Set("X-Request-Id", q.id)
 	return r.WithContext(context.WithValue(r.Context(), requestKey, q))
 }
@@ -59,15 +59,26 @@ func (a *api) origin(r *http.Request) node.Origin {
 	return o
 }
 
-// maxRequestID is the length in bytes up to which a client's request id is taken over.
+// maxRequestID is the length in bytes up to which a proxy's request id is taken over.
 const maxRequestID = 64
 
-// requestID returns the client's X-Request-Id if it is one and well-formed, otherwise a new one.
-func requestID(h http.Header) string {
-	if values := h["X-Request-Id"]; len(values) == 1 && isRequestID(values[0]) {
-		return values[0]
+// requestID returns the X-Request-Id of a trusted proxy, or of a command on this machine, if it is one and well-formed;
+// otherwise a new one. Clients have no say in it: by an id that they chose they could hide in other requests' records.
+func requestID(r *http.Request, proxies []netip.Prefix) string {
+	values := r.Header["X-Request-Id"]
+	if len(values) != 1 || !isRequestID(values[0]) {
+		return events.NewID().String()
 	}
-	return events.NewID().String()
+	if peer, ok := peerOf(r); ok && !trusted(peer, proxies) {
+		return events.NewID().String()
+	}
+	return values[0]
+}
+
+// peerOf returns the address at the other end of the connection; ok is false for one without an IP address (a Unix socket).
+func peerOf(r *http.Request) (addr netip.Addr, ok bool) {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	return peer.Addr().Unmap().WithZone(""), err == nil
 }
 
 func isRequestID(s string) bool {
@@ -82,13 +93,13 @@ func isRequestID(s string) bool {
 
 // clientAddress returns the address of the client: that of the connection, unless it is a trusted proxy's. Then it is the
 // right-most untrusted entry of X-Forwarded-For: everything left of it is the client's own claim. An entry that is no
-// address ends the search at the proxy that reported it. "" for a connection without an IP address (a Unix socket).
+// address ends the search at the proxy that reported it. "" for a connection without an IP address (a Unix socket). Forwarded
+// (RFC 7239) is not read: a proxy that sets one of the two passes the other on as the client made it up.
 func clientAddress(r *http.Request, proxies []netip.Prefix) string {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
+	addr, ok := peerOf(r)
+	if !ok {
 		return ""
 	}
-	addr := peer.Addr().Unmap().WithZone("")
 	if len(proxies) == 0 || !trusted(addr, proxies) {
 		return addr.String()
 	}

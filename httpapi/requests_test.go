@@ -69,7 +69,11 @@ func TestRequestID(t *testing.T) {
 		{[]string{"a\"b"}, false},
 		{[]string{"a", "a"}, false},
 	} {
-		got := requestID(http.Header{"X-Request-Id": c.values})
+		r := &http.Request{RemoteAddr: "10.0.0.1:80", Header: http.Header{"X-Request-Id": c.values}}
+		if own := requestID(r, nil); len(c.values) == 1 && own == c.values[0] {
+			t.Errorf("%q was taken from a client", own)
+		}
+		got := requestID(r, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")})
 		if c.kept != (len(c.values) == 1 && got == c.values[0]) {
 			t.Errorf("%q: %q", c.values, got)
 		}

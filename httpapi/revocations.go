@@ -15,6 +15,12 @@ type Revocations interface {
 	WouldRevoke(node.Revocation) (int, error)
 }
 
+// dryRunDocument says what a revocation would do.
+type dryRunDocument struct {
+	DryRun   bool `json:"dry_run"`
+	Sessions int  `json:"sessions" doc:"How many would end."`
+}
+
 // revokeAny serves POST /revocations: one JSON object with one of session, user, client, signing_key and everything, and the
 // reason, which goes into the one event that does it. With dry_run nothing is appended; the answer is how many sessions
 // would end.
@@ -34,10 +40,7 @@ func (a *api) revokeAny(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, a.n, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, struct {
-		DryRun   bool `json:"dry_run"`
-		Sessions int  `json:"sessions"`
-	}{true, sessions})
+	writeJSON(w, http.StatusOK, dryRunDocument{true, sessions})
 }
 
 // readRevocation reads what is to be ended. A reason is required where something ends.

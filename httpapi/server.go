@@ -8,16 +8,26 @@ import (
 // writeTimeout is longer than the longest logout (Config.LogoutWait).
 const writeTimeout = 60 * time.Second
 
-// Server returns a server for h at addr with limits on what a slow or greedy client can hold: 5 s for the headers, 10 s
-// for the whole request, 60 s for the answer, 2 minutes idle, 16 KiB of headers (more is 431). It is not started.
+// Server returns a server for h at addr with limits on what a slow or greedy client can hold: 5 s for the headers and for the
+// TLS handshake, 10 s for the whole request, 60 s for the answer, 2 minutes idle, 16 KiB of headers (more is 431). Over TLS it
+// speaks HTTP/2 as well: 100 requests at a time on a connection, 64 KiB of a body under way for each and 1 MiB for all, and a
+// connection that takes nothing for 30 s, or answers no ping, is closed. Answers over TLS carry HSTS. It is not started.
 func Server(addr string, h http.Handler) *http.Server {
 	return &http.Server{
 		Addr:              addr,
-		Handler:           h,
+		Handler:           hsts(h),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    12 << 10, // net/http allows 4 KiB more
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          100,
+			MaxReceiveBufferPerStream:     64 << 10,
+			MaxReceiveBufferPerConnection: 1 << 20,
+			SendPingTimeout:               30 * time.Second,
+			PingTimeout:                   15 * time.Second,
+			WriteByteTimeout:              30 * time.Second,
+		},
 	}
 }

@@ -28,9 +28,14 @@ type sessionDocument struct {
 	Scope     string     `json:"scope"`
 	Remember  bool       `json:"remember"`
 	Started   time.Time  `json:"started"`
-	Refreshed *time.Time `json:"last_refreshed"` // null: never
+	Refreshed *time.Time `json:"last_refreshed" doc:"Null: never."`
 	Expires   time.Time  `json:"expires"`
-	Current   bool       `json:"current"` // the session of the request's own token
+	Current   bool       `json:"current" doc:"It is the session of the request's own token."`
+}
+
+// sessionsDocument is a list of sessions.
+type sessionsDocument struct {
+	Sessions []sessionDocument `json:"sessions"`
 }
 
 // ownSessions serves GET /sessions: those of the token's user, the newest first. A client's own token has none to show.
@@ -75,7 +80,7 @@ func (a *api) writeSessions(w http.ResponseWriter, r *http.Request, user, curren
 		}
 		documents = append(documents, d)
 	}
-	writeJSON(w, http.StatusOK, map[string][]sessionDocument{"sessions": documents})
+	writeJSON(w, http.StatusOK, sessionsDocument{documents})
 }
 
 // endOwnSession serves DELETE /sessions/{id}: a session of the token's user. Any other is 404, but one that ended lately is

@@ -44,34 +44,42 @@ type statusPeer struct {
 	HorizonMS int64 `json:"horizon_ms"` // how long it may still hold a lease
 }
 
+// publicStatusDocument is what everybody may know of a replica.
+type publicStatusDocument struct {
+	Node        string       `json:"node"`
+	Incarnation string       `json:"incarnation"`
+	Epoch       string       `json:"epoch"`
+	Applied     uint64       `json:"applied"`
+	Digest      string       `json:"digest"`
+	Ready       bool         `json:"ready"`
+	LeaseMS     int64        `json:"lease_ms"`
+	Sync        string       `json:"sync"`
+	LogCopy     string       `json:"log_copy,omitempty"`
+	Peers       []statusPeer `json:"peers"`
+}
+
 // publicStatus serves GET /status: how this replica stands in the log. How many users and sessions there are is for
 // administrators only.
 func (a *api) publicStatus(w http.ResponseWriter, _ *http.Request) {
 	s := a.n.Status()
-	writeJSON(w, http.StatusOK, struct {
-		Node        string       `json:"node"`
-		Incarnation string       `json:"incarnation"`
-		Epoch       string       `json:"epoch"`
-		Applied     uint64       `json:"applied"`
-		Digest      string       `json:"digest"`
-		Ready       bool         `json:"ready"`
-		LeaseMS     int64        `json:"lease_ms"`
-		Sync        string       `json:"sync"`
-		LogCopy     string       `json:"log_copy,omitempty"`
-		Peers       []statusPeer `json:"peers"`
-	}{s.Node, s.Incarnation, s.Epoch, s.Applied, s.Digest, s.Ready, s.Lease.Milliseconds(), a.sync, a.logCopy(), peersOf(s)})
+	writeJSON(w, http.StatusOK, publicStatusDocument{
+		s.Node, s.Incarnation, s.Epoch, s.Applied, s.Digest, s.Ready, s.Lease.Milliseconds(), a.sync, a.logCopy(), peersOf(s),
+	})
+}
+
+// fullStatusDocument is all of it.
+type fullStatusDocument struct {
+	node.Status
+	LeaseMS int64        `json:"lease_ms"`
+	Sync    string       `json:"sync"`
+	LogCopy string       `json:"log_copy,omitempty"`
+	Peers   []statusPeer `json:"peers"` // instead of the embedded one
 }
 
 // fullStatus serves GET /admin, and GET /status on the local socket: all that the replica says about itself.
 func (a *api) fullStatus(w http.ResponseWriter, _ *http.Request) {
 	s := a.n.Status()
-	writeJSON(w, http.StatusOK, struct {
-		node.Status
-		LeaseMS int64        `json:"lease_ms"`
-		Sync    string       `json:"sync"`
-		LogCopy string       `json:"log_copy,omitempty"`
-		Peers   []statusPeer `json:"peers"` // instead of the embedded one
-	}{s, s.Lease.Milliseconds(), a.sync, a.logCopy(), peersOf(s)})
+	writeJSON(w, http.StatusOK, fullStatusDocument{s, s.Lease.Milliseconds(), a.sync, a.logCopy(), peersOf(s)})
 }
 
 func peersOf(s node.Status) []statusPeer {

@@ -17,6 +17,16 @@ type tokenRequest struct {
 	origin node.Origin
 }
 
+// tokenDocument is a successful answer (RFC 6749 section 5.1).
+type tokenDocument struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	IDToken      string `json:"id_token,omitempty"`
+	Scope        string `json:"scope"`
+}
+
 // token serves POST /token (RFC 6749 section 3.2).
 func (a *api) token(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Pragma", "no-cache") // section 5.1 asks for it beside no-store
@@ -25,14 +35,9 @@ func (a *api) token(w http.ResponseWriter, r *http.Request) {
 		failToken(w, r, a.n, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, struct {
-		AccessToken  string `json:"access_token"`
-		TokenType    string `json:"token_type"`
-		ExpiresIn    int64  `json:"expires_in"`
-		RefreshToken string `json:"refresh_token,omitempty"`
-		IDToken      string `json:"id_token,omitempty"`
-		Scope        string `json:"scope"`
-	}{tokens.AccessToken, "Bearer", int64(tokens.ExpiresIn / time.Second), tokens.RefreshToken, tokens.IDToken, strings.Join(tokens.Scope, " ")})
+	writeJSON(w, http.StatusOK, tokenDocument{
+		tokens.AccessToken, "Bearer", int64(tokens.ExpiresIn / time.Second), tokens.RefreshToken, tokens.IDToken, strings.Join(tokens.Scope, " "),
+	})
 }
 
 // grant carries out the grant that r asks for. The form is looked at before the client is authenticated, since that costs
@@ -75,7 +80,7 @@ func (a *api) grant(w http.ResponseWriter, r *http.Request) (node.Tokens, error)
 		return node.Tokens{}, err
 	}
 	if req.client.id != "" {
-		if err := a.n.AuthenticateClient(r.Context(), req.client.id, req.client.secret); err != nil {
+		if err := a.n.AuthenticateClient(r.Context(), req.client.id, req.client.secret, req.origin); err != nil {
 			return node.Tokens{}, err
 		}
 	}

@@ -8,6 +8,14 @@ import (
 	"github.com/knell-auth/knell/node"
 )
 
+// userInfoDocument are the claims about a user.
+type userInfoDocument struct {
+	Subject  string `json:"sub"`
+	Name     string `json:"name,omitempty"`
+	Username string `json:"preferred_username,omitempty"`
+	Email    string `json:"email,omitempty"`
+}
+
 // userInfo serves GET and POST /userinfo (OpenID Connect Core 1.0 section 5.3): the user's id, and what the scopes of the token
 // add to it.
 func (a *api) userInfo(w http.ResponseWriter, r *http.Request) {
@@ -25,12 +33,7 @@ func (a *api) userInfo(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, a.n, err)
 		return
 	}
-	claims := struct {
-		Subject  string `json:"sub"`
-		Name     string `json:"name,omitempty"`
-		Username string `json:"preferred_username,omitempty"`
-		Email    string `json:"email,omitempty"`
-	}{Subject: id.Subject()}
+	claims := userInfoDocument{Subject: id.Subject()}
 	if id.HasScope("profile") {
 		claims.Name, claims.Username = user.FullName, user.Name
 	}

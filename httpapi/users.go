@@ -28,6 +28,12 @@ type userDocument struct {
 	Sessions int       `json:"sessions"`
 }
 
+// usersDocument is a page of users.
+type usersDocument struct {
+	Users []userDocument `json:"users"`
+	Next  string         `json:"next,omitempty" doc:"The cursor of the next page; absent on the last."`
+}
+
 func documentOf(u node.User) userDocument {
 	return userDocument{u.ID.String(), u.Name, u.Email, u.FullName, list(u.Roles), list(u.Scope), u.Disabled, u.Created.UTC(), u.Sessions}
 }
@@ -62,10 +68,7 @@ func (a *api) listUsers(w http.ResponseWriter, r *http.Request) {
 	if page.Next != "" {
 		next = base64.RawURLEncoding.EncodeToString([]byte(page.Next))
 	}
-	writeJSON(w, http.StatusOK, struct {
-		Users []userDocument `json:"users"`
-		Next  string         `json:"next,omitempty"`
-	}{documents, next})
+	writeJSON(w, http.StatusOK, usersDocument{documents, next})
 }
 
 // oneUser returns the user with this name, as a page, which is empty if there is none.
@@ -169,6 +172,11 @@ func (a *api) disableUser(w http.ResponseWriter, r *http.Request) {
 // enableUser serves POST /users/{id}/enable.
 func (a *api) enableUser(w http.ResponseWriter, r *http.Request) {
 	a.changeUser(w, r, nil, a.n.EnableUser)
+}
+
+// unlockUser serves POST /users/{id}/unlock: failed guesses at the user's password are forgotten.
+func (a *api) unlockUser(w http.ResponseWriter, r *http.Request) {
+	a.changeUser(w, r, nil, a.n.UnlockUser)
 }
 
 // logoutUser serves POST /users/{id}/logout: it ends all sessions of the user.

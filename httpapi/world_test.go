@@ -70,6 +70,9 @@ func newWorld(t testing.TB) *world {
 	w.log = eventstest.New(t)
 	w.node = startNode(t, "n1", w.log.Node("n1"), logger)
 	w.handler = New(w.node, Config{Logger: logger, PasswordGrant: true})
+	if t, ok := t.(*testing.T); ok {
+		w.handler = asDescribed(t, w.handler)
+	}
 	w.address = serve(t, w.handler)
 	w.populate(t)
 	return w

@@ -45,12 +45,12 @@ func (n *Node) account(name string) account {
 }
 
 // checkPassword reports whether pw opens acc. An unknown account, a wrong password and a disabled account cost the same
-// work.
-func (n *Node) checkPassword(ctx context.Context, acc account, pw string) (bool, error) {
+// work. Everybody's passwords come through tryPassword.
+func (n *Node) checkPassword(ctx context.Context, h *password.Hasher, acc account, pw string) (bool, error) {
 	if acc.id.IsZero() {
-		return false, busy(n.hasher.VerifyUnknown(ctx, pw))
+		return false, busy(h.VerifyUnknown(ctx, pw))
 	}
-	r, err := n.hasher.Verify(ctx, acc.hash, pw)
+	r, err := h.Verify(ctx, acc.hash, pw)
 	if err != nil {
 		return false, busy(err)
 	}
@@ -77,6 +77,8 @@ func (n *Node) rehash(ctx context.Context, acc account, pw string) {
 func busy(err error) error {
 	var b *password.BusyError
 	switch {
+	case errors.Is(err, ErrUnknownOutcome): // of a reservation
+		return err
 	case errors.As(err, &b):
 		return &BusyError{RetryAfter: b.RetryAfter}
 	case errors.Is(err, password.ErrPolicy):
@@ -111,8 +113,12 @@ func (n *Node) noteFailure(acc account, req LoginRequest) {
 	})
 }
 
-// hashName returns a keyed hash of a name that no user has: people type passwords into name fields.
+// hashName returns a keyed hash of a name that no user has: people type passwords into name fields. Names that are one login
+// name have one hash.
 func (n *Node) hashName(name string) events.ID {
+	if normal, err := normalName(name); err == nil {
+		name = normal
+	}
 	n.mu.RLock()
 	key := n.state.hashKey
 	n.mu.RUnlock()

@@ -174,7 +174,9 @@ func (n *Node) observeLeft(inc events.ID) {
 
 // narrows reports whether a command may wait at a barrier for an event of this kind.
 func narrows(p events.Payload) bool {
-	switch p.(type) {
+	switch p := p.(type) {
+	case *events.AttemptsForgiven:
+		return p.Everywhere
 	case *events.SessionRevoked, *events.UserRevoked, *events.ClientRevoked, *events.SigningKeyRevoked, *events.AllRevoked,
 		*events.SecretUser, *events.SecretProfile, *events.SecretPassword, *events.SecretClient, *events.UserEnabled, *events.UserRolesChanged,
 		*events.NodeKey, *events.ClientChanged, *events.ClientEnabled, *events.SecretClientSecret:

@@ -6,14 +6,18 @@ import (
 	"slices"
 
 	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/password"
 )
 
 // AuthenticateClient checks a confidential client's secret, or that a client without one is public (secret ""). The error is
-// ErrInvalidClient for every reason to refuse.
-func (n *Node) AuthenticateClient(ctx context.Context, id, secret string) error {
+// ErrInvalidClient for every reason to refuse, and a *LimitedError when this guess has to wait.
+func (n *Node) AuthenticateClient(ctx context.Context, id, secret string, o Origin) error {
 	lease := n.hot.lease.Load()
+	if !lease.Valid(n.clock.read()) {
+		return ErrNotCurrent // before the hash
+	}
 	s := n.clientSecrets(id)
-	ok, err := n.secretOpens(ctx, id, s, secret)
+	ok, err := n.secretOpens(ctx, id, s, secret, o)
 	if err != nil {
 		return busy(err)
 	}
@@ -50,28 +54,33 @@ func (n *Node) clientSecrets(id string) clientSecrets {
 }
 
 // secretOpens compares a secret with those of a client.
-func (n *Node) secretOpens(ctx context.Context, id string, s clientSecrets, secret string) (bool, error) {
-	switch {
-	case s.seq == 0:
-		return false, n.hasher.VerifyUnknown(ctx, secret)
-	case s.hash == "":
+func (n *Node) secretOpens(ctx context.Context, id string, s clientSecrets, secret string, o Origin) (bool, error) {
+	if s.seq != 0 && s.hash == "" {
 		return secret == "", nil
 	}
 	// No id has a space in it: the two secrets of one client do not push each other out of the cache.
 	newest, old := id, id+" old"
-	if n.clients.known(newest, secret, s.seq) || s.old != "" && n.clients.known(old, secret, s.seq) {
+	if s.seq != 0 && (n.clients.known(newest, secret, s.seq) || s.old != "" && n.clients.known(old, secret, s.seq)) {
 		return true, nil
 	}
-	r, err := n.hasher.Verify(ctx, s.hash, secret)
 	entry := newest
-	if err == nil && !r.OK && s.old != "" {
-		entry = old
-		r, err = n.hasher.Verify(ctx, s.old, secret)
-	}
-	if err == nil && r.OK {
+	g := guess{nameHash: n.hashName("client\x00" + id), origin: o}
+	ok, err := n.guarded(ctx, g, func(h *password.Hasher) (bool, error) {
+		if s.seq == 0 {
+			return false, h.VerifyUnknown(ctx, secret)
+		}
+		r, err := h.Verify(ctx, s.hash, secret)
+		if err == nil && !r.OK && s.old != "" {
+			entry = old
+			r, err = n.hasher.Verify(ctx, s.old, secret) // the same guess: it is reserved once
+		}
+		return r.OK, err
+	})
+	if ok && err == nil {
 		n.clients.add(entry, secret, s.seq)
+		n.forgive(g)
 	}
-	return r.OK, err
+	return ok, err
 }
 
 // ClientToken gives an authenticated client an access token for itself (RFC 6749 section 4.4); there is no refresh token.

@@ -68,7 +68,7 @@ func (n *Node) ClientForCode(id string) (Client, error) {
 //
 // ErrInvalidGrant: name, password or account is not good, and not which. ErrInvalidScope: the client may not have a scope, or
 // the user none of them. ErrInvalidClient and ErrBadRequest: the client was disabled or its redirect URI taken away meanwhile.
-// *BusyError, ErrFull, ErrNotCurrent, ErrUnknownOutcome as named.
+// *LimitedError: this guess has to wait. *BusyError, ErrFull, ErrNotCurrent, ErrUnknownOutcome as named.
 func (n *Node) IssueCode(ctx context.Context, r CodeRequest, login LoginRequest) (string, error) {
 	challenge, err := parseChallenge(r.Challenge)
 	if err != nil {
@@ -83,6 +83,9 @@ func (n *Node) IssueCode(ctx context.Context, r CodeRequest, login LoginRequest)
 			return "", err
 		}
 		code, err := n.issueCode(ctx, acc, r, challenge, login.Origin)
+		if err != nil && !errors.Is(err, errChanged) {
+			n.forgive(n.guessAt(acc, login.Name, login.Origin)) // the password was right
+		}
 		if !errors.Is(err, errChanged) {
 			return code, err
 		}

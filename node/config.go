@@ -48,6 +48,7 @@ type Config struct {
 	CacheTokens int              // verified tokens remembered; 0: 131,072
 	Password    password.Config  // hashing
 	Hasher      *password.Hasher // shared by the nodes of one process, so that its cap is the machine's; nil: an own one, by Password
+	Limits      Limits           // of guesses and refreshes
 	Version     string           // build version, told to peers
 	Logger      *slog.Logger     // nil: nothing is logged
 	Break       fence.Mutation   // removes a mechanism, for tests that show it is needed; a program may set it only if fence.Breakable
@@ -92,6 +93,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.RememberTTL, max(180*24*time.Hour, c.SessionTTL))
 	setDefault(&c.Grace, 30*time.Second)
 	setDefault(&c.CacheTokens, 1<<17)
+	c.Limits = c.Limits.withDefaults()
 	if c.Hasher == nil {
 		c.Hasher = password.New(c.Password)
 	}

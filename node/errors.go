@@ -52,6 +52,15 @@ type BusyError struct{ RetryAfter time.Duration }
 // Error implements error.
 func (e *BusyError) Error() string { return "too busy, retry after " + e.RetryAfter.String() }
 
+// LimitedError says that guesses at an account, or from an address, have to wait, or that a session is refreshed too often. It
+// says nothing about whether the account exists. 429 with Retry-After.
+type LimitedError struct{ RetryAfter time.Duration }
+
+// Error implements error.
+func (e *LimitedError) Error() string {
+	return "too many attempts, retry after " + e.RetryAfter.String()
+}
+
 // PendingError says that a revocation is committed, but that its caller stopped waiting before every replica was known
 // to refuse. It is not a success.
 type PendingError struct {

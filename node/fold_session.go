@@ -96,11 +96,13 @@ func (s *state) foldSessionRefreshed(seq uint64, e *events.Event, d *events.Sess
 	ses.issuedAt, ses.accessExpires, ses.idleExpires = d.IssuedAt, d.AccessExpires, d.IdleExpires
 	ses.lastExpires = max(ses.lastExpires, d.AccessExpires)
 	ses.device = deviceOf(e, ses.device.started)
+	ses.pace = paceAfter(ses.pace, d.IssuedAt, rotationCost)
 	s.touchSession(ses)
 	return ""
 }
 
-// foldRefreshReplayed decides only whether the decision that it records still holds: it changes nothing.
+// foldRefreshReplayed decides only whether the decision that it records still holds: beyond the session's pace it changes
+// nothing.
 func (s *state) foldRefreshReplayed(d *events.RefreshReplayed) voidReason {
 	ses := s.sessions[d.Session]
 	switch {
@@ -109,6 +111,8 @@ func (s *state) foldRefreshReplayed(d *events.RefreshReplayed) voidReason {
 	case ses.seq != d.SessionSeq || ses.generation != d.Generation:
 		return voidChanged
 	}
+	ses.pace = paceAfter(ses.pace, s.logTime/1e9, replayCost)
+	s.touch(uint64(ses.pace))
 	return ""
 }
 

@@ -89,7 +89,7 @@ func (sc *scenario) run(t *testing.T, words []string) string {
 		return fmt.Sprintf("%v\n", sc.live(plain[0]))
 	}
 	d := sc.payload(t, words[0], plain, arg)
-	e := &events.Event{ID: events.NewID(), Epoch: sc.epoch, Time: time.Unix(sc.now, 0), Data: d}
+	e := &events.Event{ID: events.NewID(), Epoch: sc.epoch, Time: time.Unix(sc.now, 0), Address: arg["from"], Data: d}
 	if id := arg["id"]; id != "" {
 		e.ID = testID(id)
 	}
@@ -166,6 +166,12 @@ func (sc *scenario) narrowing(t *testing.T, cmd string, w []string, arg map[stri
 		return &events.UserRolesChanged{User: testID(w[0]), Roles: w[1:], UserSeq: sc.at(arg, "user", w[0])}
 	case "enable":
 		return &events.UserEnabled{User: testID(w[0]), UserSeq: sc.at(arg, "user", w[0])}
+	case "guess":
+		return &events.AttemptStarted{User: testID(w[0]), Free: uint32(sc.num(arg, "free", 2)), MaxDelay: 60}
+	case "forgive":
+		return &events.AttemptsForgiven{User: testID(w[0])}
+	case "unlock":
+		return &events.AttemptsForgiven{User: testID(w[0]), Everywhere: true}
 	case "record":
 		return &events.UserCreated{User: testID(w[0]), Secret: uint64(sc.num(arg, "secret", 0))}
 	}

@@ -30,7 +30,8 @@ type PasswordChange struct {
 
 // ChangePassword sets a user's own password. It returns when no replica accepts a token of the user's other sessions any
 // more. Its caller has verified a token of the session on this replica. A wrong old password is ErrWrongPassword, and counts
-// like a failed login; ErrRevoked: the session has ended meanwhile. ErrBadRequest, *BusyError and the common errors.
+// like a failed login; a *LimitedError says that this guess has to wait; ErrRevoked: the session has ended meanwhile.
+// ErrBadRequest, *BusyError and the common errors.
 func (n *Node) ChangePassword(ctx context.Context, c PasswordChange) error {
 	if err := password.CheckNew(c.New); err != nil {
 		return fmt.Errorf("%w: %w", ErrBadRequest, err)
@@ -42,7 +43,7 @@ func (n *Node) ChangePassword(ctx context.Context, c PasswordChange) error {
 		if err != nil {
 			return err
 		}
-		ok, err := n.checkPassword(ctx, acc, c.Old)
+		ok, err := n.tryPassword(ctx, acc, name, c.Old, c.Origin)
 		if err != nil {
 			return err
 		}
@@ -55,6 +56,7 @@ func (n *Node) ChangePassword(ctx context.Context, c PasswordChange) error {
 		}
 		if hash == "" {
 			if hash, err = n.newHash(ctx, c.New, ""); err != nil {
+				n.forgive(n.guessAt(acc, name, c.Origin)) // the old password was right
 				return err
 			}
 		}

@@ -11,8 +11,11 @@ import (
 // orphaned is how old, in log time, a secret event must be before another replica than its author writes its public record.
 const orphaned = 5 * time.Second
 
-// room is how full the log is.
-type room struct{ bytes, limit atomic.Int64 }
+// room is how full the log is, and what takes over when it has no room for attempts.
+type room struct {
+	bytes, limit atomic.Int64
+	own          ownGuesses
+}
 
 // Shares of the log's limit at which a kind of event is not appended any more: the rest is for revocations, beats and keys.
 const (

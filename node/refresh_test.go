@@ -296,10 +296,10 @@ func TestClientTokens(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, at := range []string{"a", "b", "c", "a"} {
-			if err := r.nodes[at].AuthenticateClient(ctx, "svc", "svc-secret-0123456789"); err != nil {
+			if err := r.nodes[at].AuthenticateClient(ctx, "svc", "svc-secret-0123456789", Origin{}); err != nil {
 				t.Errorf("at %s: %v", at, err)
 			}
-			if err := r.nodes[at].AuthenticateClient(ctx, "svc", "wrong"); err != ErrInvalidClient {
+			if err := r.nodes[at].AuthenticateClient(ctx, "svc", "wrong", Origin{}); err != ErrInvalidClient {
 				t.Errorf("wrong secret at %s: %v", at, err)
 			}
 		}

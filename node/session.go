@@ -16,7 +16,8 @@ import (
 const tries = 5
 
 // Login checks a name and password and starts a session (RFC 6749 section 4.3). ErrInvalidGrant says that name, password or
-// account is not good, and not which. ErrInvalidScope, *BusyError, ErrFull, ErrNotCurrent, ErrUnknownOutcome as named.
+// account is not good, and not which. A *LimitedError says that this guess has to wait. ErrInvalidScope, *BusyError, ErrFull,
+// ErrNotCurrent, ErrUnknownOutcome as named.
 func (n *Node) Login(ctx context.Context, req LoginRequest) (Tokens, error) {
 	if n.nearlyFull(loginShare) {
 		return Tokens{}, ErrFull
@@ -28,6 +29,7 @@ func (n *Node) Login(ctx context.Context, req LoginRequest) (Tokens, error) {
 		}
 		scope, err := grantScope(req.Scope, n.throughClient(req.Client, acc.scope))
 		if err != nil {
+			n.forgive(n.guessAt(acc, req.Name, req.Origin)) // the password was right
 			return Tokens{}, err
 		}
 		t, err := n.startSession(ctx, acc, scope, req)
@@ -38,14 +40,15 @@ func (n *Node) Login(ctx context.Context, req LoginRequest) (Tokens, error) {
 	return Tokens{}, fmt.Errorf("%w: the account keeps changing", ErrUnknownOutcome)
 }
 
-// prove checks a name and password and returns the account that they open. ErrInvalidGrant for every reason to refuse.
+// prove checks a name and password and returns the account that they open; see tryPassword. ErrInvalidGrant for every reason to
+// refuse, and a *LimitedError when this guess has to wait.
 func (n *Node) prove(ctx context.Context, req LoginRequest) (account, error) {
 	lease := n.hot.lease.Load()
 	if !lease.Valid(n.clock.read()) {
 		return account{}, ErrNotCurrent // before the hash: it costs 20 ms
 	}
 	acc := n.account(req.Name)
-	ok, err := n.checkPassword(ctx, acc, req.Password)
+	ok, err := n.tryPassword(ctx, acc, req.Name, req.Password, req.Origin)
 	if err != nil {
 		return account{}, err
 	}
@@ -186,6 +189,7 @@ type refreshView struct {
 	scope   []string
 	userSeq uint64
 	ends    int64 // no refresh reaches beyond this
+	pace    int64 // see paceAfter
 
 	remember bool
 }
@@ -213,7 +217,7 @@ func (n *Node) viewRefresh(r token.Refresh) (refreshView, error) {
 	}
 	v := refreshView{
 		generation: generation{number: ses.generation, seq: ses.seq, issuedAt: ses.issuedAt, expires: ses.accessExpires},
-		session:    ses.id, user: ses.user.id, userSeq: ses.user.seq, ends: ses.expires,
+		session:    ses.id, user: ses.user.id, userSeq: ses.user.seq, ends: ses.expires, pace: ses.pace,
 		scope: strings.Fields(ses.scope.Value()), remember: ses.remember,
 	}
 	if ses.client != nil {
@@ -225,6 +229,9 @@ func (n *Node) viewRefresh(r token.Refresh) (refreshView, error) {
 // rotate makes the next generation.
 func (n *Node) rotate(ctx context.Context, v refreshView, o Origin) (Tokens, error) {
 	now := n.unix(n.clock.read())
+	if err := n.paced(v.pace, now, rotationCost); err != nil {
+		return Tokens{}, err
+	}
 	idle, _ := n.lifetimes(v.remember)
 	d := &events.SessionRefreshed{
 		Session: v.session, Generation: v.number + 1, IssuedAt: now,
@@ -243,6 +250,9 @@ func (n *Node) rotate(ctx context.Context, v refreshView, o Origin) (Tokens, err
 
 // reissue gives the current, unused generation again: its predecessor was presented twice within the grace window.
 func (n *Node) reissue(ctx context.Context, v refreshView, o Origin) (Tokens, error) {
+	if err := n.paced(v.pace, n.unix(n.clock.read()), replayCost); err != nil {
+		return Tokens{}, err
+	}
 	d := &events.RefreshReplayed{Session: v.session, Generation: v.number, SessionSeq: v.seq}
 	out, err := n.commit(ctx, n.newEvent(d, v.session.String(), byUser(o, v)), plain)
 	switch {

@@ -8,6 +8,7 @@ import (
 	"unique"
 
 	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/limit"
 	"github.com/knell-auth/knell/internal/revoke"
 	"github.com/knell-auth/knell/internal/token"
 )
@@ -34,15 +35,14 @@ type state struct {
 	users map[events.ID]*user
 	names map[string]*user
 	oauth
+	keyring
 	sessions map[events.ID]*session
-	keys     map[string]*signingKey
-	refresh  map[token.RefreshKeyID]*signingKey
-	signers  map[string]*signingKey // the newest key of each replica, by its name
-	records  map[uint64]record      // secret events whose public record is not in the log yet
+	records  map[uint64]record // secret events whose public record is not in the log yet
 
 	words    *revoke.Words
 	revoked  *revoke.Set
 	freeWord wordPool
+	guesses  *limit.Table          // failed logins, in log time
 	expiry   map[int64][]events.ID // minute of log time → sessions that may end in it
 	swept    int64                 // minutes before this one have been swept
 	seen     idMemory
@@ -69,6 +69,7 @@ type user struct {
 	disabled bool
 	head     *session // its live sessions, newest first
 	count    int
+	networks networks
 }
 
 // session is a live login. Times are Unix seconds.
@@ -88,6 +89,7 @@ type session struct {
 	generation    uint32
 	word          uint32 // index of its live flag
 	remember      bool   // the longer lifetimes apply
+	pace          int64  // see paceAfter
 	device        device
 	prev, next    *session
 }
@@ -108,6 +110,13 @@ type signingKey struct {
 	seq           uint64
 	used          int64 // Unix seconds of log time: newest beat of the replica while this was its newest key
 	revoked       bool
+}
+
+// keyring is the keys of all replicas.
+type keyring struct {
+	keys    map[string]*signingKey
+	refresh map[token.RefreshKeyID]*signingKey
+	signers map[string]*signingKey // the newest key of each replica, by its name
 }
 
 // record is a public record that is still owed for a secret event.
@@ -134,20 +143,22 @@ const (
 	voidGone      voidReason = "gone"      // what it is about does not exist (any more)
 	voidExists    voidReason = "exists"    // what it creates exists already
 	voidNoop      voidReason = "noop"      // what it asks for is so already
+	voidLimited   voidReason = "limited"   // a guess that came before its time
 )
 
 func newState() *state {
 	return &state{
-		users:    map[events.ID]*user{},
-		names:    map[string]*user{},
-		oauth:    oauth{clients: map[string]*client{}, codes: map[events.ID]*code{}},
+		users: map[events.ID]*user{},
+		names: map[string]*user{},
+		oauth: oauth{clients: map[string]*client{}, codes: map[events.ID]*code{}},
+		keyring: keyring{
+			keys: map[string]*signingKey{}, refresh: map[token.RefreshKeyID]*signingKey{}, signers: map[string]*signingKey{},
+		},
 		sessions: map[events.ID]*session{},
-		keys:     map[string]*signingKey{},
-		refresh:  map[token.RefreshKeyID]*signingKey{},
-		signers:  map[string]*signingKey{},
 		records:  map[uint64]record{},
 		words:    &revoke.Words{},
 		revoked:  revoke.NewSet(),
+		guesses:  limit.NewTable(maxCounted),
 		expiry:   map[int64][]events.ID{},
 	}
 }
@@ -159,6 +170,9 @@ func (s *state) apply(seq uint64, e *events.Event) outcome {
 	void := s.admit(e)
 	if void == "" {
 		void = s.fold(seq, e)
+	}
+	if void == "" {
+		s.noteOpened(e)
 	}
 	s.seq = seq
 	s.rollDigest(seq, e.ID, void)
@@ -220,6 +234,10 @@ func (s *state) fold(seq uint64, e *events.Event) voidReason {
 		return s.foldRecord(d.Secret)
 	case *events.PasswordChanged:
 		return s.foldRecord(d.Secret)
+	case *events.AttemptStarted:
+		return s.foldAttemptStarted(seq, e, d)
+	case *events.AttemptsForgiven:
+		return s.foldAttemptsForgiven(e, d)
 	case *events.NodeKey:
 		return s.foldNodeKey(seq, e, d)
 	case *events.LogStarted:
@@ -268,6 +286,7 @@ func (s *state) foldBeat(e *events.Event, d *events.NodeBeat) voidReason {
 		s.logTime = t
 		s.sweep()
 		s.sweepCodes()
+		s.guesses.Sweep(t)
 	}
 	for i := range d.Pings {
 		if k := s.signers[d.Pings[i].Node]; k != nil {

@@ -184,7 +184,7 @@ func judge(kind history.Kind, status int, body []byte) history.Outcome {
 		return history.Refused
 	case status == http.StatusServiceUnavailable && kind == history.Verify:
 		return history.Unavailable
-	case status == http.StatusServiceUnavailable:
+	case status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests:
 		return history.Unknown // a write may have been recorded all the same
 	}
 	return history.Unexpected

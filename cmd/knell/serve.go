@@ -21,6 +21,8 @@ type serveCmd struct {
 
 	Tokens   tokenFlags    `embed:"" group:"Tokens and sessions:"`
 	Cluster  clusterFlags  `embed:"" group:"Log and cluster:"`
+	Limits   limitFlags    `embed:"" group:"Limits:"`
+	Edges    edgeFlags     `embed:"" group:"HTTPS and browsers:"`
 	External externalFlags `embed:"" group:"NATS servers elsewhere:"`
 	Output   outputFlags   `embed:"" group:"Output:"`
 }
@@ -98,6 +100,9 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 	defer release()
 
 	r := replica.Start(cfg)
+	if cfg.TLS != nil {
+		defer onHangup(r.ReloadTLS)()
+	}
 	select {
 	case <-r.Ready():
 		cfg.Logger.Info("ready", r.Addresses()...)

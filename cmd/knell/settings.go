@@ -47,6 +47,7 @@ func (c *serveCmd) config() (replica.Config, error) {
 		c.Name = standaloneName
 	}
 	checks := append(append(c.checkNames(), c.Tokens.check()...), c.checkMode())
+	checks = append(append(checks, c.Limits.check()...), c.Edges.check()...)
 	checks = append(append(append(checks, c.Cluster.check(m)...), c.External.check(&c.Cluster)...), c.checkLease())
 	if err := firstError(checks...); err != nil {
 		return replica.Config{}, err
@@ -68,6 +69,10 @@ func (c *serveCmd) config() (replica.Config, error) {
 		LogMaxBytes: int64(c.Cluster.LogMaxBytes),
 		Node:        c.Tokens.node(),
 		HTTP:        httpapi.Config{Sync: c.External.sync(), PasswordGrant: c.Tokens.PasswordGrant},
+	}
+	cfg.Node.Limits, cfg.HTTP.Origins = c.Limits.limits(), c.Edges.CORSOrigin
+	if c.Edges.TLSCert != "" {
+		cfg.TLS = &replica.TLS{CertFile: c.Edges.TLSCert, KeyFile: c.Edges.TLSKey}
 	}
 	cfg.Node.Lease, cfg.Node.Version, cfg.Node.Break = c.lease(), version(), broken
 	for _, n := range c.Tokens.TrustedProxies {

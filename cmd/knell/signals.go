@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -56,5 +57,28 @@ func followSignals(c <-chan os.Signal, done <-chan struct{}, stop func(), force 
 	case s := <-c:
 		force(s)
 	case <-done:
+	}
+}
+
+// onHangup calls reload at each SIGHUP until release is called. Then the signal ends the process again.
+func onHangup(reload func()) (release func()) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGHUP)
+	done := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		defer signal.Stop(c)
+		for {
+			select {
+			case <-c:
+				reload()
+			case <-done:
+				return
+			}
+		}
+	})
+	return func() {
+		close(done)
+		watch.Wait()
 	}
 }

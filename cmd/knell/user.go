@@ -19,6 +19,7 @@ type userCmd struct {
 	Import  userImportCmd  `cmd:"" help:"Create users from a file with one JSON object a line, with hashes of their passwords."`
 	Disable userDisableCmd `cmd:"" help:"Disable a user and end its sessions; returns when no replica accepts its tokens any more."`
 	Enable  userEnableCmd  `cmd:"" help:"Let a disabled user log in again. Old sessions stay ended."`
+	Unlock  userUnlockCmd  `cmd:"" help:"Forget failed guesses at a user's password: nobody has to wait any more."`
 	Logout  userLogoutCmd  `cmd:"" help:"End all sessions of a user; returns when no replica accepts its tokens any more."`
 	Passwd  userPasswdCmd  `cmd:"" help:"Set a user's password and end its sessions; returns when no replica accepts its tokens any more."`
 	Roles   userRolesCmd   `cmd:"" help:"Replace a user's roles and scopes; returns when no replica accepts tokens with the old ones any more."`
@@ -134,6 +135,15 @@ type userEnableCmd struct {
 // Run enables the user.
 func (c *userEnableCmd) Run(ctx context.Context, t *terminal) error {
 	return c.change(ctx, t, "enable", nil, "enabled")
+}
+
+type userUnlockCmd struct {
+	userFlags `embed:""`
+}
+
+// Run forgets what was guessed at the user's password.
+func (c *userUnlockCmd) Run(ctx context.Context, t *terminal) error {
+	return c.change(ctx, t, "unlock", nil, "unlocked")
 }
 
 type userLogoutCmd struct {

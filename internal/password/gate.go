@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -38,6 +39,7 @@ type gate struct {
 	workers int
 	places  int // in the queue
 	maxWait time.Duration
+	checks  atomic.Uint64 // hashes computed to compare with
 
 	mu       sync.Mutex // guards all below; held for a few instructions
 	busy     int        // workers taken

@@ -211,10 +211,10 @@ func number(digits string) (uint64, bool) {
 // matchImported is match for these kinds. All of them put the password into HMAC as its key, which is filled up with NULs:
 // "a" and "a\0" have one hash, so a password with a NUL is refused, after the same work.
 func (h *Hasher) matchImported(ctx context.Context, im imported, password string) (bool, error) {
-	if err := h.gate.enter(ctx, 1, anybody); err != nil {
+	if err := h.enter(ctx, 1); err != nil {
 		return false, err
 	}
-	defer h.gate.leave(1)
+	defer h.leave(1)
 	usable := password != "" && len(password) <= MaxBytes && strings.IndexByte(password, 0) < 0
 	key, err := im.derive(password[:min(len(password), MaxBytes)], im.salt, len(im.key))
 	if err != nil {

@@ -56,6 +56,8 @@ type Result struct {
 type Hasher struct {
 	params Params
 	gate   *gate
+	turns  *gate        // before admission
+	admit  func() error // nil: everybody is admitted
 
 	// The slow functions; tests replace them before first use.
 	derive  func(password, salt []byte, time, memoryKiB uint32, lanes uint8, keyLen uint32) []byte
@@ -80,6 +82,7 @@ func New(cfg Config) *Hasher {
 	return &Hasher{
 		params:  cfg.Params.orDefault(),
 		gate:    newGate(cfg.Workers, max(0, cfg.Queue), cfg.MaxWait),
+		turns:   newGate(2*cfg.Workers, max(0, cfg.Queue), cfg.MaxWait),
 		derive:  argon2.IDKey,
 		compare: bcrypt.CompareHashAndPassword,
 	}
@@ -158,11 +161,55 @@ func (h *Hasher) VerifyUnknown(ctx context.Context, password string) error {
 	return err
 }
 
+// Admitting returns a Hasher with the workers of h, of which Verify and VerifyUnknown ask admit when the call's turn has come: before
+// anything is computed, and when nothing but the hashes under way is in front of it. An error of admit ends the call, which
+// returns it. As many calls as there are workers can be admitted while others compute, so that workers do not wait for admit;
+// the rest queues for its turn, and is refused there.
+func (h *Hasher) Admitting(admit func() error) *Hasher {
+	other := *h
+	other.admit = admit
+	return &other
+}
+
+// enter waits for workers for a check with so many lanes, and for its admission. After nil the caller owes a leave.
+func (h *Hasher) enter(ctx context.Context, lanes int) error {
+	if h.admit == nil {
+		return h.count(h.gate.enter(ctx, lanes, anybody))
+	}
+	if err := h.turns.enter(ctx, lanes, anybody); err != nil {
+		return err
+	}
+	err := h.admit()
+	if err == nil { // known, because few can be here and each has been counted
+		err = h.count(h.gate.enter(ctx, lanes, known))
+	}
+	if err != nil {
+		h.turns.leave(lanes)
+	}
+	return err
+}
+
+// count counts a check that has got its workers.
+func (h *Hasher) count(err error) error {
+	if err == nil {
+		h.gate.checks.Add(1)
+	}
+	return err
+}
+
+// leave ends a check.
+func (h *Hasher) leave(lanes int) {
+	h.gate.leave(lanes)
+	if h.admit != nil {
+		h.turns.leave(lanes)
+	}
+}
+
 func (h *Hasher) match(ctx context.Context, p phc, password string) (bool, error) {
-	if err := h.gate.enter(ctx, int(p.Lanes), anybody); err != nil {
+	if err := h.enter(ctx, int(p.Lanes)); err != nil {
 		return false, err
 	}
-	defer h.gate.leave(int(p.Lanes))
+	defer h.leave(int(p.Lanes))
 	usable := password != "" && len(password) <= MaxBytes
 	cut := []byte(password[:min(len(password), MaxBytes)])
 	key := h.derive(cut, p.salt, p.Time, p.MemoryKiB, p.Lanes, uint32(len(p.key)))
@@ -173,10 +220,10 @@ func (h *Hasher) match(ctx context.Context, p phc, password string) (bool, error
 // ignores what follows. It also repeats the password with a closing NUL until the 72 are full, so "a", "a\0a" and
 // "a\0a\0a" have one hash. Those passwords are cut, compared for the sake of equal work, and refused.
 func (h *Hasher) matchBcrypt(ctx context.Context, encoded, password string) (bool, error) {
-	if err := h.gate.enter(ctx, 1, anybody); err != nil {
+	if err := h.enter(ctx, 1); err != nil {
 		return false, err
 	}
-	defer h.gate.leave(1)
+	defer h.leave(1)
 	usable := password != "" && len(password) <= bcryptMaxBytes && strings.IndexByte(password, 0) < 0
 	err := h.compare([]byte(encoded), []byte(password[:min(len(password), bcryptMaxBytes)]))
 	if err != nil && !errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {
@@ -185,5 +232,11 @@ func (h *Hasher) matchBcrypt(ctx context.Context, encoded, password string) (boo
 	return err == nil && usable, nil
 }
 
-// Stats returns the present load and the refusals since New.
-func (h *Hasher) Stats() Stats { return h.gate.stats() }
+// Stats returns the present load and the refusals since New. A call that is being admitted neither runs nor is queued.
+func (h *Hasher) Stats() Stats {
+	s, turns := h.gate.stats(), h.turns.stats()
+	return Stats{Running: s.Running, Queued: s.Queued + turns.Queued, Rejected: s.Rejected + turns.Rejected}
+}
+
+// Checks returns how many secrets were compared since New, right or not: the slow work that callers have caused.
+func (h *Hasher) Checks() uint64 { return h.gate.checks.Load() }

@@ -187,7 +187,11 @@ func (r *Replica) Addresses() []any {
 		}
 	}
 	if r.cfg.Listener != nil {
-		add("http", "http://"+r.cfg.Listener.Addr().String())
+		scheme := "http"
+		if r.cfg.TLS != nil {
+			scheme = "https"
+		}
+		add("http", scheme+"://"+r.cfg.Listener.Addr().String())
 	}
 	if r.cfg.ExtAuthz != nil {
 		add("ext_authz", r.cfg.ExtAuthz.Addr().String())

@@ -29,6 +29,7 @@ type Config struct {
 	Dir         string        // data directory; required
 	Listener    net.Listener  // where HTTP is served, closed by the replica; nil: only the socket
 	ExtAuthz    net.Listener  // where Envoy asks over gRPC, closed by the replica; nil: nowhere
+	TLS         *TLS          // certificate of the Listener; nil: HTTP without TLS
 	Copies      int           // copies of the log
 	LogMaxBytes int64         // limit of the log in bytes, fixed when the log is created; required
 	Drain       time.Duration // how long /readyz is red before Close refuses connections
@@ -65,6 +66,7 @@ type Replica struct {
 	work     sync.WaitGroup
 	leaving  ending
 	closing  ending
+	poke     chan struct{} // holds a token when the TLS certificate is to be looked at
 }
 
 // ending is something that is done once, and what came of it; valid when it is done.
@@ -98,7 +100,7 @@ func Start(cfg Config) *Replica {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Replica{cfg: cfg, log: cfg.Logger, ready: make(chan struct{}), failed: make(chan struct{})}
+	r := &Replica{cfg: cfg, log: cfg.Logger, ready: make(chan struct{}), failed: make(chan struct{}), poke: make(chan struct{}, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	r.requests.ctx, r.requests.end = context.WithCancel(context.Background())
@@ -106,7 +108,7 @@ func Start(cfg Config) *Replica {
 	r.http.BaseContext = func(net.Listener) context.Context { return r.requests.ctx }
 	r.http.ErrorLog = slog.NewLogLogger(r.log.Handler(), slog.LevelDebug)
 	if cfg.Listener != nil {
-		r.work.Go(func() { r.serve(r.http, limited(cfg.Listener)) })
+		r.work.Go(func() { r.serveHTTP(ctx, r.http, limited(cfg.Listener)) })
 	}
 	r.authz = extauthz.New(&r.gate)
 	if cfg.ExtAuthz != nil {
@@ -187,6 +189,7 @@ func (r *Replica) bringUp(ctx context.Context) error {
 	}
 	httpCfg := r.cfg.HTTP
 	httpCfg.Logger, httpCfg.Commands, httpCfg.LogCopy = r.log, r.requests.ctx, r.logCopy
+	httpCfg.Version = r.cfg.Node.Version
 	if r.local != nil {
 		r.local.gate.open(httpapi.NewLocal(r.node, httpCfg))
 	}
@@ -226,8 +229,8 @@ func (r *Replica) logCopy() string {
 }
 
 // serve runs an HTTP server until it is shut down.
-func (r *Replica) serve(s *http.Server, l net.Listener) {
-	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+func (r *Replica) serve(l net.Listener, run func(net.Listener) error) {
+	if err := run(l); !errors.Is(err, http.ErrServerClosed) {
 		r.fail(fmt.Errorf("serving %s: %w", l.Addr(), err))
 	}
 }

@@ -1,0 +1,87 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// However a password is tried, the guesses come out of one budget, and no right one leaves a count behind.
+func TestEveryWayIsLimited(t *testing.T) {
+	const home, elsewhere = "192.0.2.1", "192.0.2.2"
+	bubble(t, func(t *testing.T, r *rig) {
+		ctx := context.Background()
+		req := r.app()
+		code := func(pw, address string, req CodeRequest) error {
+			_, err := r.nodes["b"].IssueCode(ctx, req, LoginRequest{Name: "alice", Password: pw, Origin: from(address)})
+			return err
+		}
+		change := func(old, address string) error {
+			return r.nodes["c"].ChangePassword(ctx, PasswordChange{User: r.alice(), Old: old, New: "another-password-1", Origin: from(address)})
+		}
+		forbidden := req
+		forbidden.Scope = []string{"jobs"} // the client's, and not alice's
+		r.uncounted("a code", code(alicePassword, home, req), nil)
+		r.uncounted("a code with a bad scope", code(alicePassword, home, forbidden), ErrInvalidScope)
+		r.uncounted("a login with a bad scope", func() error {
+			_, err := r.nodes["a"].Login(ctx, LoginRequest{Name: "alice", Password: alicePassword, Scope: []string{"none"}, Origin: from(home)})
+			return err
+		}(), ErrInvalidScope)
+
+		before := r.checks()
+		for range 4 {
+			errs := []error{r.try("a", "alice", "wrong-password", home), code("wrong-password", home, req), change("wrong-password", home)}
+			for i, err := range errs {
+				var l *LimitedError
+				if !errors.As(err, &l) && !errors.Is(err, ErrInvalidGrant) && !errors.Is(err, ErrWrongPassword) {
+					t.Errorf("way %d: %v", i, err)
+				}
+			}
+		}
+		if n := r.checks() - before; n < 5 || n > 8 {
+			t.Errorf("%d of 12 guesses were looked at", n)
+		}
+		var l *LimitedError
+		if err := change(alicePassword, home); !errors.As(err, &l) {
+			t.Errorf("the right password, too early: %v", err)
+		}
+		// A new password makes old guesses worthless.
+		if err := change(alicePassword, elsewhere); err != nil {
+			t.Errorf("the right password from elsewhere: %v", err)
+		}
+		if err := r.try("a", "alice", "another-password-1", home); err != nil {
+			t.Errorf("the new password: %v", err)
+		}
+		r.same()
+	})
+}
+
+// uncounted fails the test unless err is want and no guess at anything counts as wrong.
+func (r *rig) uncounted(what string, err, want error) {
+	r.t.Helper()
+	synctest.Wait()
+	if n := r.nodes["a"].state.guesses.Len(); !errors.Is(err, want) || n != 0 {
+		r.t.Errorf("%s: %v, %d counts", what, err, n)
+	}
+}
+
+// A secret that is being replaced costs one guess, whichever of the two it is compared with.
+func TestOldSecretIsOneGuess(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		ctx := context.Background()
+		r.service()
+		if err := r.nodes["a"].RotateClientSecret(ctx, "svc", "second-secret-1", time.Hour, Origin{}); err != nil {
+			t.Fatal(err)
+		}
+		for range 5 { // those that are free
+			if err := r.nodes["b"].AuthenticateClient(ctx, "svc", "wrong-secret-12", from("192.0.2.1")); !errors.Is(err, ErrInvalidClient) {
+				t.Error(err)
+			}
+		}
+		if err := r.nodes["c"].AuthenticateClient(ctx, "svc", "svc-secret-0123456789", from("192.0.2.2")); err != nil {
+			t.Errorf("the old secret from another network: %v", err)
+		}
+	})
+}
