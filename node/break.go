@@ -17,6 +17,7 @@ import (
 type broken struct {
 	applied  atomic.Pointer[fence.Reading] // taken when the newest beat was applied, for CachedClock
 	heard    int                           // narrowing events of other replicas, for SkipMessage; the apply loop's
+	lost     events.ID                     // the session whose end was left out; the apply loop's
 	noDigest bool
 }
 
@@ -93,8 +94,25 @@ func (w *waiters) early(now fence.Reading) (tags []uint64) {
 	return tags
 }
 
-// skipped is which of the narrowing events of other replicas SkipMessage leaves out.
+// skipped is after how many narrowing events of other replicas SkipMessage leaves one out: the end of a session, and what repeats
+// it.
 const skipped = 30
+
+// skips reports whether SkipMessage leaves e out. n.mu is held.
+func (n *Node) skips(e *events.Event) bool {
+	if !narrows(e.Data) || n.hot.lease.Load() == nil {
+		return false
+	}
+	b := &n.keeping.broken
+	if e.Node != n.cfg.Name {
+		b.heard++
+	}
+	d, ok := e.Data.(*events.SessionRevoked)
+	if ok && b.lost.IsZero() && b.heard >= skipped && e.Node != n.cfg.Name && n.state.sessions[d.Session] != nil {
+		b.lost = d.Session
+	}
+	return ok && d.Session == b.lost && !b.lost.IsZero()
+}
 
 // leaveOut returns what the fold gets instead of e. n.mu is held.
 func (n *Node) leaveOut(seq uint64, e *events.Event) *events.Event {
@@ -102,11 +120,9 @@ func (n *Node) leaveOut(seq uint64, e *events.Event) *events.Event {
 		return e
 	}
 	other := *e
-	if n.cfg.Break&fence.SkipMessage != 0 && narrows(e.Data) && e.Node != n.cfg.Name && n.hot.lease.Load() != nil {
-		if n.keeping.broken.heard++; n.keeping.broken.heard == skipped {
-			other.Data = nil
-			n.log.Warn("mutation: message skipped", "seq", seq, "from", e.Node)
-		}
+	if n.cfg.Break&fence.SkipMessage != 0 && n.skips(e) {
+		other.Data = nil
+		n.log.Warn("mutation: message skipped", "seq", seq, "from", e.Node)
 	}
 	if n.cfg.Break&fence.NoDedupe != 0 && n.state.seen.knows(e.ID) {
 		other.ID = events.DeriveID("broken", e.ID[:], binary.BigEndian.AppendUint64(nil, seq))

@@ -81,11 +81,12 @@ func check(t testing.TB, conn *grpc.ClientConn, in *authv3.CheckRequest) *authv3
 func list(headers []*corev3.HeaderValueOption) (lines []string) {
 	for _, h := range headers {
 		sign := ""
-		if h.GetAppend().GetValue() {
-			sign = "+"
-		}
-		if h.Append == nil {
+		//lint:ignore SA1019 all versions of Envoy's filter read it, and only new ones its successor.
+		switch added := h.Append; {
+		case added == nil:
 			sign = "?"
+		case added.Value:
+			sign = "+"
 		}
 		lines = append(lines, sign+h.Header.Key+": "+h.Header.Value)
 	}
