@@ -83,7 +83,7 @@ func (n *Node) change(ctx context.Context, data events.Payload, subject string, 
 	case voidExists:
 		return ErrExists
 	case voidGone:
-		return ErrNotFound
+		return n.gone(ctx, "what was named")
 	case voidNoop:
 		// It was so already, and the log says so: done when every replica has applied what made it so.
 		return n.barrier(ctx, out.seq)
@@ -91,6 +91,15 @@ func (n *Node) change(ctx context.Context, data events.Payload, subject string, 
 		return errChanged
 	}
 	return fmt.Errorf("%w: void (%s)", ErrUnknownOutcome, out.void)
+}
+
+// gone returns ErrNotFound once every replica has applied what this one has. Whoever repeats a request takes that for the word that
+// nothing of what was named is accepted any more.
+func (n *Node) gone(ctx context.Context, what string) error {
+	if err := n.barrier(ctx, n.hot.applied.Load()); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s", ErrNotFound, what)
 }
 
 // changeUser validates a command against a user's record and commits it, anew while the record changes under it. It answers
@@ -106,7 +115,7 @@ func (n *Node) changeUser(ctx context.Context, id events.ID, o Origin, data func
 		}
 		n.mu.RUnlock()
 		if u == nil {
-			return fmt.Errorf("%w: user", ErrNotFound)
+			return n.gone(ctx, "user")
 		}
 		if err := n.change(ctx, d, id.String(), o); !errors.Is(err, errChanged) {
 			return err

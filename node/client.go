@@ -105,12 +105,15 @@ func (n *Node) changeClient(ctx context.Context, id string, o Origin, data func(
 		n.mu.RLock()
 		c := n.state.clients[id]
 		var d events.Payload
-		err := fmt.Errorf("%w: client", ErrNotFound)
+		var err error
 		if c != nil {
 			d, err = data(c)
 		}
 		n.mu.RUnlock()
-		if err != nil {
+		switch {
+		case c == nil:
+			return n.gone(ctx, "client")
+		case err != nil:
 			return err
 		}
 		if err := n.change(ctx, d, id, o); !errors.Is(err, errChanged) {

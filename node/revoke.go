@@ -11,8 +11,9 @@ import (
 )
 
 // RevokeToken ends the session of an access or a refresh token, and with it all tokens of the session (RFC 7009 section 2.1). It
-// returns nil only when no replica accepts the token any more; that holds from the start for what is no token, or an old one.
-// client is the authenticated client, "" for none: a token of another one's session is ErrInvalidGrant. An expired access
+// returns nil only when no replica accepts the token any more; that holds from the start for what no replica ever accepted. That
+// this one does not accept it (its key was revoked, or its session ended so long ago that it is forgotten) says nothing about one
+// that lags within its lease: it is waited for. client is the authenticated client, "" for none: a token of another one's session is ErrInvalidGrant. An expired access
 // token is as good as a fresh one, a refresh token that was used before as good as its successor. When ctx ends after the
 // commit the error is a *PendingError.
 func (n *Node) RevokeToken(ctx context.Context, tok, client string, o Origin) error {
@@ -23,8 +24,10 @@ func (n *Node) RevokeToken(ctx context.Context, tok, client string, o Origin) er
 	}
 	b, err := owner(ctx, tok)
 	switch {
-	case errors.Is(err, ErrInvalidToken), errors.Is(err, ErrInvalidGrant):
+	case neverGood(err):
 		return nil
+	case errors.Is(err, ErrInvalidToken), errors.Is(err, ErrInvalidGrant):
+		return n.barrier(ctx, n.hot.applied.Load())
 	case err != nil:
 		return err
 	case !b.ended && b.client != client:
@@ -36,15 +39,20 @@ func (n *Node) RevokeToken(ctx context.Context, tok, client string, o Origin) er
 	if o.Reason == "" {
 		o.Reason = "token_revoked"
 	}
-	lease := n.hot.lease.Load()
-	err = n.revokeSession(ctx, b.session, o)
-	switch {
-	case !errors.Is(err, ErrNotFound):
+	if err = n.revokeSession(ctx, b.session, o); !errors.Is(err, ErrNotFound) {
 		return err
-	case !lease.Valid(n.clock.read()):
-		return ErrNotCurrent
 	}
-	return nil // it ended long ago
+	return n.barrier(ctx, n.hot.applied.Load()) // log time has passed its end
+}
+
+// neverGood reports whether err is about a token that no replica of this log accepts, whatever it has applied.
+func neverGood(err error) bool {
+	for _, never := range []error{token.ErrMalformed, token.ErrSignature, token.ErrIssuer, token.ErrAudience} {
+		if errors.Is(err, never) {
+			return true
+		}
+	}
+	return false
 }
 
 // belonging says whose a token is.

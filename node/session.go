@@ -209,7 +209,10 @@ func (n *Node) viewRefresh(r token.Refresh) (refreshView, error) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	ses := n.state.sessions[events.ID(r.Session)]
+	k := n.state.refresh[r.KeyID]
 	switch {
+	case k == nil || k.revoked: // while the token's sequence was waited for
+		return refreshView{}, fmt.Errorf("%w: key was revoked", ErrInvalidGrant)
 	case ses == nil || ses.user == nil || r.Generation > ses.generation || r.Seq < ses.start:
 		return refreshView{}, fmt.Errorf("%w: session has ended", ErrInvalidGrant)
 	case ses.idleExpires <= now || ses.expires <= now:

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -216,9 +217,10 @@ func TestUnreadyWithoutKey(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		ctx, a := context.Background(), r.nodes["a"]
 		other, own := r.login("b"), r.login("a")
-		broken := true
+		var broken atomic.Bool
+		broken.Store(true)
 		r.links["a"].OnAppend(func(e *events.Event) (f eventstest.Fault) {
-			if _, key := e.Data.(*events.NodeKey); key && broken {
+			if _, key := e.Data.(*events.NodeKey); key && broken.Load() {
 				f.Before = events.ErrFull
 			}
 			return f
@@ -239,7 +241,7 @@ func TestUnreadyWithoutKey(t *testing.T) {
 		}
 		r.accepted(other)
 		r.refused(own, ErrInvalidToken)
-		broken = false
+		broken.Store(false)
 		time.Sleep(2 * renewRetry)
 		if !a.Ready() {
 			t.Error("still not ready")
