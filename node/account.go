@@ -21,9 +21,10 @@ import (
 type account struct {
 	id       events.ID
 	hash     string
-	scope    []string
+	scope    []string // its own, and those that its roles give
 	seq      uint64
 	credSeq  uint64
+	stale    uint64
 	disabled bool
 }
 
@@ -39,7 +40,7 @@ func (n *Node) account(name string) account {
 	if u == nil {
 		return account{}
 	}
-	return account{u.id, u.hash, u.scope, u.seq, u.credSeq, u.disabled}
+	return account{u.id, u.hash, n.state.grants(u), u.seq, u.credSeq, u.stale, u.disabled}
 }
 
 // checkPassword reports whether pw opens acc. An unknown account, a wrong password and a disabled account cost the same
@@ -180,6 +181,9 @@ func scopeToken(s string) bool {
 // grantScope returns what is granted of what was asked: all that is allowed when nothing was asked, and nothing beyond it.
 func grantScope(asked, allowed []string) ([]string, error) {
 	if len(asked) == 0 {
+		if len(strings.Join(allowed, " ")) > maxWords { // its own and those of its roles together
+			return nil, fmt.Errorf("%w: all that may be granted is too much for one token, ask for less", ErrInvalidScope)
+		}
 		return slices.Clone(allowed), nil
 	}
 	var granted []string

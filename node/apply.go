@@ -173,7 +173,7 @@ func narrows(p events.Payload) bool {
 	switch p.(type) {
 	case *events.SessionRevoked, *events.UserRevoked, *events.ClientRevoked, *events.SigningKeyRevoked, *events.AllRevoked,
 		*events.SecretUser, *events.SecretPassword, *events.SecretClient, *events.UserEnabled, *events.UserRolesChanged,
-		*events.NodeKey:
+		*events.NodeKey, *events.SecretAPIKey, *events.SecretAPIKeyRotated, *events.APIKeyRevoked, *events.RoleScopes:
 		return true
 	}
 	return false

@@ -28,6 +28,11 @@ var (
 	// ErrStale is an ErrInvalidToken: roles changed after it was issued; refreshing gives a good one.
 	ErrStale = fmt.Errorf("%w: claims are out of date, refresh the token", ErrInvalidToken)
 
+	// ErrInvalidKey is an ErrInvalidToken: the API key is unknown, expired or revoked, or its owner is disabled.
+	ErrInvalidKey = fmt.Errorf("%w: API key", ErrInvalidToken)
+	// ErrInvalidBasic: user name and password of a request are not good, and not which. 401.
+	ErrInvalidBasic = errors.New("invalid user name or password")
+
 	// ErrInvalidGrant: wrong name or password, or a refresh token that is not good (RFC 6749 section 5.2).
 	ErrInvalidGrant = errors.New("invalid grant")
 	// ErrInvalidClient: client authentication failed.

@@ -78,7 +78,11 @@ func (s *state) foldUserRevoked(seq uint64, d *events.UserRevoked) voidReason {
 	}
 	u.seq = seq
 	s.endUser(u, seq)
+	if d.Cause != "" {
+		s.renewKeys(u) // no flag is live while the user is disabled
+	}
 	if d.Cause == "deleted" {
+		s.endKeys(u, seq)
 		delete(s.users, u.id)
 		delete(s.names, u.name)
 	}
@@ -129,6 +133,7 @@ func (s *state) foldUserEnabled(seq uint64, d *events.UserEnabled) voidReason {
 		return voidNoop
 	}
 	u.disabled, u.seq = false, seq
+	s.renewKeys(u)
 	s.touch(seq)
 	return ""
 }
@@ -149,6 +154,7 @@ func (s *state) foldUserRolesChanged(seq uint64, d *events.UserRolesChanged) voi
 	for ses := u.head; ses != nil; ses = ses.next {
 		s.renewWord(ses)
 	}
+	s.renewKeys(u)
 	s.touch(seq)
 	return ""
 }

@@ -59,6 +59,7 @@ type hot struct {
 	words   *revoke.Words
 	logTime atomic.Int64 // Unix seconds
 	applied atomic.Uint64
+	basic   basicCache // has a lock
 }
 
 // signing is what this replica makes tokens with.
@@ -114,7 +115,7 @@ func prepare(cfg Config) (*Node, error) {
 	n.signing.access = token.NewSigner(id.Signing)
 	n.signing.refresh = token.NewRefreshSigner(id.Refresh)
 	n.signing.gate = token.Verifier{Issuer: cfg.Issuer, Audience: cfg.Audience, Key: n.accessKey}
-	n.clients.key = newKey()
+	n.clients.key, n.hot.basic.key = newKey(), newKey()
 	n.keeping.init(n, id)
 	n.wait.init()
 	// The file names this life before the log does: the next life can then say which one it replaces, whatever happens.

@@ -38,6 +38,7 @@ type state struct {
 	keys     map[string]*signingKey
 	refresh  map[token.RefreshKeyID]*signingKey
 	records  map[uint64]record // secret events whose public record is not in the log yet
+	access   access
 
 	words    *revoke.Words
 	revoked  *revoke.Set
@@ -65,6 +66,7 @@ type user struct {
 	disabled bool
 	head     *session // its live sessions, newest first
 	count    int
+	keys     []*apiKey // oldest first
 }
 
 // client is an OAuth client.
@@ -141,6 +143,7 @@ func newState() *state {
 		keys:     map[string]*signingKey{},
 		refresh:  map[token.RefreshKeyID]*signingKey{},
 		records:  map[uint64]record{},
+		access:   access{keys: map[events.ID]*apiKey{}, roles: map[string]*role{}},
 		words:    &revoke.Words{},
 		revoked:  revoke.NewSet(),
 		expiry:   map[int64][]events.ID{},
@@ -209,12 +212,26 @@ func (s *state) fold(seq uint64, e *events.Event) voidReason {
 		return s.foldUserEnabled(seq, d)
 	case *events.UserRolesChanged:
 		return s.foldUserRolesChanged(seq, d)
+	case *events.APIKeyCreated:
+		return s.foldRecord(d.Secret)
+	case *events.APIKeyRotated:
+		return s.foldRecord(d.Secret)
 	case *events.UserCreated:
 		return s.foldRecord(d.Secret)
 	case *events.PasswordChanged:
 		return s.foldRecord(d.Secret)
 	case *events.ClientCreated:
 		return s.foldRecord(d.Secret)
+	case *events.SecretAPIKey:
+		return s.foldSecretAPIKey(seq, e, d)
+	case *events.SecretAPIKeyRotated:
+		return s.foldSecretAPIKeyRotated(seq, e, d)
+	case *events.APIKeyRevoked:
+		return s.foldAPIKeyRevoked(seq, d)
+	case *events.APIKeyUsed:
+		return s.foldAPIKeyUsed(d)
+	case *events.RoleScopes:
+		return s.foldRoleScopes(seq, d)
 	case *events.NodeKey:
 		return s.foldNodeKey(seq, d)
 	case *events.LogStarted:
