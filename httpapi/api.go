@@ -14,9 +14,13 @@ import (
 	"github.com/knell-auth/knell/node"
 )
 
-// Verifier says for whom an access token speaks.
+// Verifier says for whom a credential speaks.
 type Verifier interface {
-	Verify(ctx context.Context, accessToken string) (node.Identity, error)
+	// Verify takes an access token or an API key.
+	Verify(ctx context.Context, token string) (node.Identity, error)
+	// VerifyBasic takes a user name and a password, where AcceptsBasic says so.
+	VerifyBasic(ctx context.Context, name, password string, o node.Origin) (node.Identity, error)
+	AcceptsBasic() bool
 	// RetryAfter returns how long a client should wait after a 503.
 	RetryAfter() time.Duration
 }
@@ -49,6 +53,8 @@ type Node interface {
 	Verifier
 	Sessions
 	Accounts
+	APIKeys
+	Roles
 	Ready() bool
 	Status() node.Status
 }
@@ -128,6 +134,7 @@ func New(n Node, cfg Config) http.Handler {
 		r.Group(func(r chi.Router) {
 			r.Use(Authenticate(n))
 			get(r.With(RequireScope("profile")), "/profile", a.profile)
+			a.ownKeyRoutes(r)
 			r.Group(func(r chi.Router) {
 				r.Use(RequireScope("admin"))
 				get(r, "/admin", a.fullStatus)
@@ -180,6 +187,8 @@ func (a *api) accountRoutes(r chi.Router) {
 	r.Post("/users/{id}/roles", a.setRoles)
 	r.Post("/users/{id}/logout", a.logoutUser)
 	r.Post("/clients", a.createClient)
+	a.userKeyRoutes(r)
+	a.roleRoutes(r)
 }
 
 // get serves GET and HEAD; net/http leaves the body of an answer to HEAD away.

@@ -13,7 +13,8 @@ import (
 // maxJSON is the size in bytes up to which a JSON body is read.
 const maxJSON = 64 << 10
 
-// members maps the members that an object may have to pointers at what they set: *string, *bool or *[]string.
+// members maps the members that an object may have to pointers at what they set: *string, *bool, *[]string, or **int64, which
+// stays as it is when the member is absent.
 type members map[string]any
 
 // readJSON sets m from the body of r, which is one JSON object. Unknown members, members that occur twice, wrong types,
@@ -99,6 +100,10 @@ func decodeMember(dec *json.Decoder, name string, target any) error {
 	case *bool:
 		want = "true or false"
 		err = unmarshalSet(raw, target)
+	case **int64:
+		want = "a whole number"
+		*target = new(int64)
+		err = unmarshalSet(raw, *target)
 	case *[]string:
 		want = "a list of strings"
 		var items []*string

@@ -5,9 +5,10 @@ import (
 	"time"
 
 	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/node"
 )
 
-// profile serves GET /profile: what the token says about its bearer.
+// profile serves GET /profile: what the credential says about its bearer.
 func (a *api) profile(w http.ResponseWriter, r *http.Request) {
 	id, _ := IdentityFrom(r.Context()) // Authenticate stands before
 	var name string
@@ -15,14 +16,19 @@ func (a *api) profile(w http.ResponseWriter, r *http.Request) {
 		user, _ := a.n.UserByID(userID)
 		name = user.Name
 	}
+	var session string
+	if id.Kind() == node.KindSession {
+		session = id.Session().String()
+	}
 	writeJSON(w, http.StatusOK, struct {
 		Subject string    `json:"sub"`
 		Name    string    `json:"name,omitempty"`
 		Scope   string    `json:"scope"`
 		Roles   []string  `json:"roles"`
-		Session string    `json:"session"`
-		Expires time.Time `json:"expires"`
-	}{id.Subject(), name, id.Scope(), list(id.Roles()), id.Session().String(), id.Expires().UTC()})
+		Kind    string    `json:"kind"` // of the credential
+		Session string    `json:"session,omitempty"`
+		Expires time.Time `json:"expires,omitzero"`
+	}{id.Subject(), name, id.Scope(), list(id.Roles()), id.Kind().String(), session, id.Expires().UTC()})
 }
 
 // list returns s, or an empty list instead of none, since clients stumble over null.
