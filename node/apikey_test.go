@@ -109,13 +109,13 @@ func TestAPIKeyRotation(t *testing.T) {
 		u, _ := r.nodes["a"].UserByName("alice")
 		k, first := r.key(func(nk *NewAPIKey) { nk.Life = KeyForEver })
 		r.accepted(Tokens{AccessToken: first})
-		rotated, second, err := r.nodes["b"].RotateAPIKey(ctx, u.ID, k.ID, time.Hour, Origin{})
+		rotated, second, err := r.nodes["b"].RotateAPIKey(ctx, u.ID, k.ID, 10*time.Minute, Origin{})
 		if err != nil || rotated.ID != k.ID || !rotated.Expires.IsZero() || rotated.OldExpires.IsZero() || second[:30] != first[:30] {
 			t.Fatalf("%v, %+v", err, rotated)
 		}
 		r.accepted(Tokens{AccessToken: first})
 		r.accepted(Tokens{AccessToken: second})
-		time.Sleep(time.Hour - 2*time.Second)
+		time.Sleep(10*time.Minute - 2*time.Second)
 		r.accepted(Tokens{AccessToken: first})
 		time.Sleep(4 * time.Second)
 		r.refused(Tokens{AccessToken: first}, ErrInvalidKey)
@@ -230,7 +230,8 @@ func TestAPIKeyFollowsItsOwner(t *testing.T) {
 
 // A use is recorded once an hour, whatever number of replicas sees the key.
 func TestAPIKeyUseIsRecorded(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	seldom := func(c *Config) { c.Lease = 25 * time.Second } // fewer beats
+	bubbleWith(t, seldom, func(t *testing.T, r *rig) {
 		u, _ := r.nodes["a"].UserByName("alice")
 		_, text := r.key(nil)
 		for range 5 * 60 {

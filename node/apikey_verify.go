@@ -16,7 +16,7 @@ import (
 // stands in the claims as well: an entry of which another verification has written a part counts for nothing.
 func (n *Node) verifyAPIKey(key string) (Identity, error) {
 	lease := n.hot.lease.Load()
-	if e, ok := n.hot.cache.Lookup(key); ok && e.Claims.Start == uint64(e.Session) && n.hot.words.Live(e.Session) {
+	if e, ok := n.hot.cache.Lookup(key); ok && e.Claims.Start == uint64(e.Session) && n.hot.access.Live(e.Session) {
 		now := n.clock.read()
 		if !lease.Valid(now) {
 			return Identity{}, ErrNotCurrent
@@ -37,7 +37,7 @@ func (n *Node) verifyAPIKey(key string) (Identity, error) {
 	}
 	if found.claims != nil {
 		n.hot.cache.Insert(key, token.Entry{
-			Expires: uint32(min(found.until, unix+keyUseEvery, math.MaxUint32)), Session: uint32(found.claims.Start), Claims: found.claims,
+			Expires: uint32(min(found.claims.Expires, unix+keyUseEvery, math.MaxUint32)), Session: uint32(found.claims.Start), Claims: found.claims,
 		})
 	}
 	switch {
@@ -54,7 +54,6 @@ func (n *Node) verifyAPIKey(key string) (Identity, error) {
 type keyView struct {
 	key    *apiKey
 	claims *token.Claims // nil: the key is not good
-	until  int64         // Unix seconds, math.MaxInt64: for ever
 	usedAt int64
 }
 
@@ -66,7 +65,7 @@ func (n *Node) lookAPIKey(id events.ID, digest apiKeyDigest, now int64) (v keyVi
 	if k == nil || k.user.disabled {
 		return v
 	}
-	until := int64(math.MaxInt64)
+	until := int64(never)
 	if k.expires != 0 {
 		until = k.expires
 	}
@@ -80,17 +79,31 @@ func (n *Node) lookAPIKey(id events.ID, digest apiKeyDigest, now int64) (v keyVi
 	if until <= now {
 		return v
 	}
-	return keyView{k, n.state.keyClaims(k), until, k.usedAt}
+	return keyView{k, n.state.keyClaims(k, until), k.usedAt}
 }
 
-// keyClaims returns what a key says: it can do what it was made for, as far as its owner can now. Node.mu is held.
-func (s *state) keyClaims(k *apiKey) *token.Claims {
+// keyClaims returns what a key says until it expires: it can do what it was made for, as far as its owner can now. Node.mu is
+// held.
+func (s *state) keyClaims(k *apiKey, until int64) *token.Claims {
 	allowed := s.grants(k.user)
 	scopes := slices.DeleteFunc(slices.Clone(k.scope), func(scope string) bool { return !slices.Contains(allowed, scope) })
 	return &token.Claims{
 		Subject: k.user.id.String(), ID: k.id.String(), Scope: strings.Join(scopes, " "), Scopes: scopes,
-		Roles: s.rolesWithin(k.user, scopes), IssuedAt: k.created, Expires: k.expires, Start: uint64(k.word),
+		Roles: s.rolesWithin(k.user, scopes), IssuedAt: k.created, Expires: until, Start: uint64(k.flag),
 	}
+}
+
+// lookAgain asks the state about what was verified by API key or Basic: their claims have the number of the live flag in the
+// place of a session's start. It returns that number.
+func (s *state) lookAgain(c *token.Claims) (flag uint32, err error) {
+	flag = uint32(c.Start)
+	switch {
+	case s.access.live.Live(flag):
+		return flag, nil
+	case c.ID != "":
+		return flag, ErrInvalidKey
+	}
+	return flag, ErrInvalidBasic
 }
 
 // noteKeyUse records that a key is in use, when the last that the log knows of is an hour ago: in the background, and not

@@ -99,7 +99,10 @@ func (n *Node) firstBasic(ctx context.Context, g basicGuess) (*token.Claims, err
 // basicClaims returns what a user name and a password say: who it is, with all that it may. Node.mu is held.
 func (s *state) basicClaims(u *user) *token.Claims {
 	scopes := s.grants(u)
-	return &token.Claims{Subject: u.id.String(), Scope: strings.Join(scopes, " "), Scopes: scopes, Roles: s.rolesWithin(u, scopes)}
+	return &token.Claims{
+		Subject: u.id.String(), Scope: strings.Join(scopes, " "), Scopes: scopes, Roles: s.rolesWithin(u, scopes),
+		Expires: never, Start: uint64(u.flag),
+	}
 }
 
 // basicSeq is the newest sequence of what the claims of Basic, and its credential, depend on.

@@ -16,9 +16,15 @@ import (
 // basicBubble is bubble with replicas that take user names and passwords.
 func basicBubble(t *testing.T, f func(t *testing.T, r *rig)) {
 	t.Helper()
+	bubbleWith(t, func(c *Config) { c.Basic = true }, f)
+}
+
+// bubbleWith is bubble with replicas that are configured otherwise.
+func bubbleWith(t *testing.T, edit func(*Config), f func(t *testing.T, r *rig)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		r.edit = func(c *Config) { c.Basic = true }
+		r.edit = edit
 		for _, name := range []string{"a", "b", "c"} {
 			r.start(name)
 		}
@@ -151,6 +157,50 @@ func TestBasicGuessesAreShared(t *testing.T) {
 		}
 		if failed != 2 {
 			t.Errorf("%d failures recorded, want one for each wrong guess", failed)
+		}
+	})
+}
+
+// Whoever holds what was verified can ask whether it still holds.
+func TestLookAgain(t *testing.T) {
+	basicBubble(t, func(t *testing.T, r *rig) {
+		ctx, o := context.Background(), Origin{Actor: "test"}
+		a, b := r.nodes["a"], r.nodes["b"]
+		u, _ := a.UserByName("alice")
+		k, text := r.key(nil)
+		pw := alicePassword
+		for _, c := range []struct {
+			what       string
+			change     func() error
+			key, basic error
+		}{
+			{"nothing", func() error { return nil }, nil, nil},
+			{"sessions", func() error { return b.RevokeUser(ctx, u.ID, o) }, nil, ErrInvalidBasic},
+			{"password", func() error { pw = "another-password-1"; return b.SetPassword(ctx, u.ID, pw, o) }, nil, ErrInvalidBasic},
+			{"roles", func() error { return b.SetRoles(ctx, u.ID, nil, []string{"notes"}, o) }, ErrInvalidKey, ErrInvalidBasic},
+			{"rotation", func() (err error) { _, text, err = b.RotateAPIKey(ctx, u.ID, k.ID, time.Hour, o); return err }, ErrInvalidKey, nil},
+			{"disabled", func() error { return b.DisableUser(ctx, u.ID, o) }, ErrInvalidKey, ErrInvalidBasic},
+			{"enabled", func() error { return b.EnableUser(ctx, u.ID, o) }, nil, nil},
+			{"revoked", func() error { return b.RevokeAPIKey(ctx, u.ID, k.ID, o) }, ErrInvalidKey, nil},
+		} {
+			key, err1 := a.Verify(ctx, text)
+			basic, err2 := a.VerifyBasic(ctx, "alice", pw, o)
+			if err := c.change(); err != nil {
+				t.Fatalf("%s: %v", c.what, err)
+			}
+			if c.what == "enabled" { // there was nothing to be verified before
+				key, err1 = a.Verify(ctx, text)
+				basic, err2 = a.VerifyBasic(ctx, "alice", pw, o)
+			}
+			if err1 != nil || err2 != nil {
+				t.Fatalf("%s: %v, %v", c.what, err1, err2)
+			}
+			if _, err := a.look(key.c); !errors.Is(err, c.key) {
+				t.Errorf("%s: the key: %v, want %v", c.what, err, c.key)
+			}
+			if _, err := a.look(basic.c); !errors.Is(err, c.basic) {
+				t.Errorf("%s: Basic: %v, want %v", c.what, err, c.basic)
+			}
 		}
 	})
 }

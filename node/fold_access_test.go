@@ -46,8 +46,9 @@ func (sc *scenario) printAccess() (lines []string) {
 		return t - 1_800_000_000
 	}
 	for _, k := range sc.s.access.keys {
+		c := sc.s.keyClaims(k, never)
 		lines = append(lines, fmt.Sprintf("key %s of %s seq %d scope %s roles %s expires %d old %d used %d", k.name, k.user.name, k.seq,
-			strings.Join(sc.s.keyClaims(k).Scopes, ","), strings.Join(sc.s.keyClaims(k).Roles, ","), since(k.expires), since(k.oldExpires), since(k.usedAt)))
+			strings.Join(c.Scopes, ","), strings.Join(c.Roles, ","), since(k.expires), since(k.oldExpires), since(k.usedAt)))
 	}
 	for name, r := range sc.s.access.roles {
 		lines = append(lines, fmt.Sprintf("role %s seq %d scope %s", name, r.seq, strings.Join(r.scope, ",")))

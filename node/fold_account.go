@@ -14,7 +14,7 @@ func (s *state) foldSecretUser(seq uint64, e *events.Event, d *events.SecretUser
 	}
 	u := &user{
 		id: d.User, name: d.Name, hash: d.Hash, roles: slices.Clone(d.Roles), scope: slices.Clone(d.Scope),
-		seq: seq, credSeq: seq, created: e.Time.Unix(), disabled: d.Disabled,
+		seq: seq, credSeq: seq, created: e.Time.Unix(), disabled: d.Disabled, flag: s.newFlag(!d.Disabled),
 	}
 	s.users[u.id], s.names[u.name] = u, u
 	s.owe(seq, e, &events.UserCreated{User: u.id, Roles: u.roles, Secret: seq})
@@ -31,6 +31,7 @@ func (s *state) foldSecretPassword(seq uint64, e *events.Event, d *events.Secret
 		return voidChanged
 	}
 	u.hash, u.seq, u.credSeq = d.Hash, seq, seq
+	s.renewFlag(&u.flag, !u.disabled)
 	s.endUser(u, seq)
 	s.owe(seq, e, &events.PasswordChanged{User: u.id, Secret: seq})
 	return ""
@@ -78,11 +79,13 @@ func (s *state) foldUserRevoked(seq uint64, d *events.UserRevoked) voidReason {
 	}
 	u.seq = seq
 	s.endUser(u, seq)
-	if d.Cause != "" {
-		s.renewKeys(u) // no flag is live while the user is disabled
+	if d.Cause == "" {
+		s.renewFlag(&u.flag, !u.disabled)
+	} else {
+		s.renewAccess(u)
 	}
 	if d.Cause == "deleted" {
-		s.endKeys(u, seq)
+		s.endAccess(u, seq)
 		delete(s.users, u.id)
 		delete(s.names, u.name)
 	}
@@ -133,7 +136,7 @@ func (s *state) foldUserEnabled(seq uint64, d *events.UserEnabled) voidReason {
 		return voidNoop
 	}
 	u.disabled, u.seq = false, seq
-	s.renewKeys(u)
+	s.renewAccess(u)
 	s.touch(seq)
 	return ""
 }
@@ -154,7 +157,7 @@ func (s *state) foldUserRolesChanged(seq uint64, d *events.UserRolesChanged) voi
 	for ses := u.head; ses != nil; ses = ses.next {
 		s.renewWord(ses)
 	}
-	s.renewKeys(u)
+	s.renewAccess(u)
 	s.touch(seq)
 	return ""
 }

@@ -6,12 +6,21 @@ import (
 	"sync/atomic"
 
 	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/revoke"
 )
 
-// access is what says who may do what, beside users and clients.
+// access is what says who may do what, beside users and clients. live holds a flag for each key and each user: of what was
+// verified by API key or Basic, it says whether that still holds. Each change of what the answer depends on takes a new flag,
+// and none is used again, so that no length of time has to be waited for.
 type access struct {
 	keys  map[events.ID]*apiKey
 	roles map[string]*role
+	live  *revoke.Words
+	flags uint32 // that were handed out
+}
+
+func newAccess() access {
+	return access{keys: map[events.ID]*apiKey{}, roles: map[string]*role{}, live: &revoke.Words{}}
 }
 
 // apiKey is an API key. Times are Unix seconds.
@@ -27,7 +36,7 @@ type apiKey struct {
 	created    int64
 	usedAt     int64 // a recent use; 0: none is known
 	seq        uint64
-	word       uint32 // index of its live flag
+	flag       uint32 // index of its live flag
 
 	noted atomic.Int64 // of the use that this replica reported last: no part of the state
 }
@@ -51,11 +60,10 @@ func (s *state) foldSecretAPIKey(seq uint64, e *events.Event, d *events.SecretAP
 	s.forgetExpiredKeys(u, seq)
 	k := &apiKey{
 		id: d.Key, user: u, name: d.Name, scope: slices.Clone(d.Scope), digest: apiKeyDigest(d.Digest), expires: d.Expires,
-		created: e.Time.Unix(), seq: seq, word: s.freeWord.take(s.logTime),
+		created: e.Time.Unix(), seq: seq, flag: s.newFlag(!u.disabled),
 	}
 	u.keys = append(u.keys, k)
 	s.access.keys[k.id] = k
-	s.words.Set(k.word, !u.disabled)
 	s.owe(seq, e, &events.APIKeyCreated{Key: k.id, User: u.id, Scope: k.scope, Expires: k.expires, Secret: seq})
 	s.touch(seq)
 	return ""
@@ -72,7 +80,7 @@ func (s *state) foldSecretAPIKeyRotated(seq uint64, e *events.Event, d *events.S
 	// Of three secrets the oldest is no good any more, whatever was said when it was replaced.
 	k.old, k.oldExpires = k.digest, d.OldExpires
 	k.digest, k.seq = apiKeyDigest(d.Digest), seq
-	s.renewKey(k)
+	s.renewFlag(&k.flag, !k.user.disabled)
 	s.owe(seq, e, &events.APIKeyRotated{Key: k.id, User: k.user.id, Secret: seq})
 	s.touch(seq)
 	return ""
@@ -103,31 +111,42 @@ func (s *state) foldAPIKeyUsed(d *events.APIKeyUsed) voidReason {
 	return ""
 }
 
-// renewKey gives k a new live flag, because something about it or its owner has changed: who verified it before has to look
-// again. The flags of keys are not used again, so no length of time has to be waited for.
-func (s *state) renewKey(k *apiKey) {
-	s.words.Set(k.word, false)
-	k.word = s.freeWord.take(s.logTime)
-	s.words.Set(k.word, !k.user.disabled)
+// newFlag returns a flag that nothing has had before.
+func (s *state) newFlag(live bool) uint32 {
+	flag := s.access.flags
+	s.access.flags++
+	s.access.live.Set(flag, live)
+	return flag
 }
 
-// renewKeys is renewKey for the keys of u.
-func (s *state) renewKeys(u *user) {
+// dropFlag clears a flag for good.
+func (s *state) dropFlag(flag uint32) { s.access.live.Set(flag, false) }
+
+// renewFlag replaces a flag: what was verified under the old one has to be looked at again.
+func (s *state) renewFlag(flag *uint32, live bool) {
+	s.dropFlag(*flag)
+	*flag = s.newFlag(live)
+}
+
+// renewAccess renews the flags of u and of its keys, because what it may do has changed.
+func (s *state) renewAccess(u *user) {
+	s.renewFlag(&u.flag, !u.disabled)
 	for _, k := range u.keys {
-		s.renewKey(k)
+		s.renewFlag(&k.flag, !u.disabled)
 	}
 }
 
 // endKey makes k invalid. The caller takes it from its owner's list.
 func (s *state) endKey(k *apiKey, seq uint64) {
 	s.revoked.Insert(endedKey(k.user.id, k.id), seq, s.logTime/1e9+keyForgotten)
-	s.words.Set(k.word, false)
+	s.dropFlag(k.flag)
 	delete(s.access.keys, k.id)
 	s.touch(seq)
 }
 
-// endKeys makes the keys of a deleted user invalid.
-func (s *state) endKeys(u *user, seq uint64) {
+// endAccess makes what a deleted user has invalid.
+func (s *state) endAccess(u *user, seq uint64) {
+	s.dropFlag(u.flag)
 	for _, k := range u.keys {
 		s.endKey(k, seq)
 	}

@@ -32,7 +32,7 @@ func (s *state) foldRoleScopes(seq uint64, d *events.RoleScopes) voidReason {
 		for ses := u.head; ses != nil; ses = ses.next {
 			s.renewWord(ses)
 		}
-		s.renewKeys(u)
+		s.renewAccess(u)
 	}
 	s.touch(seq)
 	return ""

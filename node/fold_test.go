@@ -210,7 +210,7 @@ func (sc *scenario) at(arg map[string]string, key, name string) uint64 {
 // live reports what a verification of a session's tokens, or of a key that it has seen before, would find.
 func (sc *scenario) live(name string) bool {
 	if k := sc.s.access.keys[testID(name)]; k != nil {
-		return sc.s.words.Live(k.word)
+		return sc.s.access.live.Live(k.flag)
 	}
 	ses := sc.s.sessions[testID(name)]
 	return ses != nil && sc.s.words.Live(ses.word)

@@ -1,6 +1,9 @@
 package node
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Kind says by what kind of credential a request was made.
 type Kind uint8
@@ -28,9 +31,12 @@ func (i Identity) Kind() Kind {
 	return KindBasic
 }
 
-// timeOf returns the instant of a number of Unix seconds; 0 is the zero Time.
+// never is when a credential expires that does not, in Unix seconds.
+const never = math.MaxInt64
+
+// timeOf returns the instant of a number of Unix seconds; 0 and never are the zero Time.
 func timeOf(seconds int64) time.Time {
-	if seconds == 0 {
+	if seconds == 0 || seconds == never {
 		return time.Time{}
 	}
 	return time.Unix(seconds, 0).UTC()

@@ -57,7 +57,8 @@ type hot struct {
 	lease   atomic.Pointer[fence.Lease]
 	cache   *token.Cache
 	words   *revoke.Words
-	logTime atomic.Int64 // Unix seconds
+	access  *revoke.Words // flags of API keys and of users
+	logTime atomic.Int64  // Unix seconds
 	applied atomic.Uint64
 	basic   basicCache // has a lock
 }
@@ -111,7 +112,7 @@ func prepare(cfg Config) (*Node, error) {
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.cfg.Log = n.clock.faults.disturb(cfg.Log)
 	n.hot.cache = token.NewCache(cfg.CacheTokens)
-	n.hot.words = n.state.words
+	n.hot.words, n.hot.access = n.state.words, n.state.access.live
 	n.signing.access = token.NewSigner(id.Signing)
 	n.signing.refresh = token.NewRefreshSigner(id.Refresh)
 	n.signing.gate = token.Verifier{Issuer: cfg.Issuer, Audience: cfg.Audience, Key: n.accessKey}

@@ -22,7 +22,7 @@ const dedupeWindow = 2 * time.Minute
 // state is what the log means: a deterministic fold that reads no clock and no randomness, so that equal prefixes give
 // equal states on every replica.
 //
-// It has one writer, the apply loop. words and revoked are read without a lock by the verification path; everything
+// It has one writer, the apply loop. words, access.live and revoked are read without a lock by the verification path; everything
 // else is read under Node.mu.
 type state struct {
 	epoch   events.ID
@@ -67,6 +67,7 @@ type user struct {
 	head     *session // its live sessions, newest first
 	count    int
 	keys     []*apiKey // oldest first
+	flag     uint32    // index of its live flag, for what was verified by its name and password
 }
 
 // client is an OAuth client.
@@ -143,7 +144,7 @@ func newState() *state {
 		keys:     map[string]*signingKey{},
 		refresh:  map[token.RefreshKeyID]*signingKey{},
 		records:  map[uint64]record{},
-		access:   access{keys: map[events.ID]*apiKey{}, roles: map[string]*role{}},
+		access:   newAccess(),
 		words:    &revoke.Words{},
 		revoked:  revoke.NewSet(),
 		expiry:   map[int64][]events.ID{},

@@ -136,10 +136,13 @@ func (n *Node) catchUp(ctx context.Context, seq uint64) error {
 	}
 }
 
-// look asks the state about the session of an authentic token. It returns the index of the session's live flag.
+// look asks the state about the session of an authentic token, or about another credential that was verified. It returns the index of the session's live flag.
 func (n *Node) look(c *token.Claims) (word uint32, err error) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
+	if c.KeyID == "" {
+		return n.state.lookAgain(c)
+	}
 	if k := n.state.keys[c.KeyID]; k == nil || k.revoked {
 		return 0, fmt.Errorf("%w: signing key is not known or was revoked", ErrInvalidToken)
 	}
