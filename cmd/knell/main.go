@@ -26,6 +26,8 @@ type cli struct {
 	Dev     devCmd     `cmd:"" help:"Run three replicas behind a load balancer in this process, with demo accounts, to try Knell."`
 	Init    initCmd    `cmd:"" help:"Create the first administrator, with access to the data directory."`
 	User    userCmd    `cmd:"" help:"Administer users, with access to the data directory."`
+	APIKey  apiKeyCmd  `cmd:"" name:"apikey" help:"Administer API keys, with access to the data directory."`
+	Role    roleCmd    `cmd:"" help:"Say what roles give, with access to the data directory."`
 	Status  statusCmd  `cmd:"" help:"Show what a replica knows about itself and its peers."`
 	Bench   benchCmd   `cmd:"" help:"Send an installation, or a cluster of its own, a load, and measure logouts and leaks."`
 	Version versionCmd `cmd:"" help:"Print the version."`

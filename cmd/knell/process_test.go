@@ -162,6 +162,10 @@ func TestServe(t *testing.T) {
 	expect(0, "ended the sessions of alice", "", "user", "logout", "alice")
 	expect(0, `alice has roles "reader" and scopes "notes"`, "", "user", "roles", "alice", "--scope", "notes")
 	expect(0, `alice has roles "" and scopes "notes"`, "", "user", "roles", "alice", "--role=")
+	expect(0, `role reader gives scopes "reports,profile"`, "", "role", "set", "reader", "--scope", "reports,profile")
+	expect(0, "reader  reports,profile", "", "role", "list")
+	expect(0, `role reader gives scopes ""`, "", "role", "set", "reader", "--scope=")
+	checkAPIKeys(t, dir, base, expect)
 	expect(1, "the name is taken", "", "user", "add", "alice") // before there is a password
 	expect(1, "there is no user", "", "user", "passwd", "nobody")
 	expect(2, "not UTF-8", "caf\xe9-password\n", "user", "add", "latin1")

@@ -32,6 +32,7 @@ type tokenFlags struct {
 	RefreshIdle    time.Duration `env:"KNELL_REFRESH_IDLE" default:"24h" help:"A refresh token ends when it is not used for so long."`
 	SessionTTL     time.Duration `name:"session-ttl" env:"KNELL_SESSION_TTL" default:"720h" help:"No session lives longer, however often it is refreshed."`
 	Grace          time.Duration `env:"KNELL_GRACE" default:"30s" help:"A refresh token may be presented again for so long; 0: never."`
+	Basic          bool          `env:"KNELL_BASIC" help:"Take user name and password with any request (HTTP Basic), beside access tokens and API keys; the same on all replicas."`
 	HashWorkers    int           `env:"KNELL_HASH_WORKERS" default:"0" help:"Passwords hashed at the same time; 0: as many as leave room for verification."`
 	TrustedProxies []network     `env:"KNELL_TRUSTED_PROXIES" placeholder:"ADDR" help:"Addresses or ranges of proxies whose X-Forwarded-For is believed."`
 }

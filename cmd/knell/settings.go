@@ -110,7 +110,7 @@ func (f *tokenFlags) check() []error {
 func (f *tokenFlags) node() node.Config {
 	cfg := node.Config{
 		Issuer: f.Issuer, Audience: f.Audience,
-		AccessTTL: f.AccessTTL, RefreshIdle: f.RefreshIdle, SessionTTL: f.SessionTTL, Grace: f.Grace,
+		AccessTTL: f.AccessTTL, RefreshIdle: f.RefreshIdle, SessionTTL: f.SessionTTL, Grace: f.Grace, Basic: f.Basic,
 		Password: password.Config{Workers: f.HashWorkers},
 	}
 	if f.Grace == 0 { // there, zero is the default
