@@ -180,13 +180,10 @@ func scopeToken(s string) bool {
 
 // grantScope returns what is granted of what was asked: all that is allowed when nothing was asked, and nothing beyond it.
 func grantScope(asked, allowed []string) ([]string, error) {
-	if len(asked) == 0 {
-		if len(strings.Join(allowed, " ")) > maxWords { // its own and those of its roles together
-			return nil, fmt.Errorf("%w: all that may be granted is too much for one token, ask for less", ErrInvalidScope)
-		}
-		return slices.Clone(allowed), nil
+	granted := slices.Clone(allowed)
+	if len(asked) > 0 {
+		granted = nil
 	}
-	var granted []string
 	for _, s := range asked {
 		if !slices.Contains(allowed, s) {
 			return nil, fmt.Errorf("%w: %q may not be granted", ErrInvalidScope, s)
@@ -194,6 +191,9 @@ func grantScope(asked, allowed []string) ([]string, error) {
 		if !slices.Contains(granted, s) {
 			granted = append(granted, s)
 		}
+	}
+	if len(strings.Join(granted, " ")) > maxWords { // what a user has by its roles is bounded for each of them only
+		return nil, fmt.Errorf("%w: it is too much for one token, ask for less", ErrInvalidScope)
 	}
 	return granted, nil
 }
