@@ -89,6 +89,8 @@ func newAccessPayload(t Type) Payload {
 		return new(APIKeyRotated)
 	case TypeAPIKeyUsed:
 		return new(APIKeyUsed)
+	case TypeRoleScopes:
+		return new(RoleScopes)
 	case TypeAttemptStarted:
 		return new(AttemptStarted)
 	case TypeLockedOut:
@@ -158,6 +160,7 @@ func Types() []TypeInfo {
 		&APIKeyCreated{Key: id("api key"), User: user, Scope: scope, Expires: login + 90*86400, Secret: 23},
 		&APIKeyRotated{Key: id("api key"), User: user, Secret: 24},
 		&APIKeyUsed{Key: id("api key"), User: user, UsedAt: login},
+		&RoleScopes{Role: "member", Scope: scope, RoleSeq: 25},
 		&AttemptStarted{User: user, NameHash: id("name")},
 		&LockedOut{User: user, NameHash: id("name"), Until: login + 60},
 		&SecretProfile{User: user, Name: "alice", Email: "alice@example.com", FullName: "Alice Example", UserSeq: 17},

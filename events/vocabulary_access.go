@@ -13,6 +13,7 @@ const (
 	TypeAPIKeyCreated       Type = "account.api_key_created"
 	TypeAPIKeyRotated       Type = "account.api_key_rotated"
 	TypeAPIKeyUsed          Type = "account.api_key_used"
+	TypeRoleScopes          Type = "account.role_scopes"
 
 	TypeAttemptStarted Type = "attempt.started"
 	TypeLockedOut      Type = "attempt.locked_out"
@@ -90,6 +91,14 @@ type APIKeyUsed struct {
 	UsedAt int64
 }
 
+// RoleScopes replaces the scopes that a role gives to whoever has it. Access tokens of theirs that were issued before it are
+// stale.
+type RoleScopes struct {
+	Role    string
+	Scope   []string
+	RoleSeq uint64 // sequence of the RoleScopes that this replaces; 0: there is none
+}
+
 // AttemptStarted reserves one guess of a password before it is looked at. It counts as a failure until a session starts. The
 // envelope has the address. User is zero for a name that no user has; NameHash is then its keyed hash.
 type AttemptStarted struct {
@@ -152,6 +161,7 @@ func (*ClientSecretRotated) Type() Type { return TypeClientSecretRotated }
 func (*APIKeyCreated) Type() Type       { return TypeAPIKeyCreated }
 func (*APIKeyRotated) Type() Type       { return TypeAPIKeyRotated }
 func (*APIKeyUsed) Type() Type          { return TypeAPIKeyUsed }
+func (*RoleScopes) Type() Type          { return TypeRoleScopes }
 func (*AttemptStarted) Type() Type      { return TypeAttemptStarted }
 func (*LockedOut) Type() Type           { return TypeLockedOut }
 func (*SecretProfile) Type() Type       { return TypeSecretProfile }

@@ -14,9 +14,13 @@ import (
 	"github.com/knell-auth/knell/node"
 )
 
-// Verifier says for whom an access token speaks.
+// Verifier says for whom a credential speaks.
 type Verifier interface {
-	Verify(ctx context.Context, accessToken string) (node.Identity, error)
+	// Verify takes an access token or an API key.
+	Verify(ctx context.Context, token string) (node.Identity, error)
+	// VerifyBasic takes a user name and a password, where AcceptsBasic says so.
+	VerifyBasic(ctx context.Context, name, password string, o node.Origin) (node.Identity, error)
+	AcceptsBasic() bool
 	// RetryAfter returns how long a client should wait after a 503.
 	RetryAfter() time.Duration
 }
@@ -72,6 +76,8 @@ type Node interface {
 	Revocations
 	Clients
 	Authorization
+	APIKeys
+	Roles
 	Ready() bool
 	Status() node.Status
 }
@@ -177,6 +183,7 @@ func New(n Node, cfg Config) http.Handler {
 				r.Use(RequireScope("profile"))
 				a.ownRoutes(r)
 			})
+			a.ownKeyRoutes(r)
 			get(r.With(RequireScope("openid")), "/userinfo", a.userInfo)
 			r.With(RequireScope("openid")).Post("/userinfo", a.userInfo)
 			r.Group(func(r chi.Router) {
@@ -224,12 +231,15 @@ func (a *api) common() []func(http.Handler) http.Handler {
 	return []func(http.Handler) http.Handler{a.requests, secureHeaders, a.accessLog, a.recoverPanics}
 }
 
-// ownRoutes adds what users see of their own account, and do with it.
+// ownRoutes adds what users see of their own account, and do with it. What is about sessions is done in one.
 func (a *api) ownRoutes(r chi.Router) {
 	get(r, "/profile", a.profile)
-	r.Post("/profile/password", a.changePassword)
-	get(r, "/sessions", a.ownSessions)
-	r.Delete("/sessions/{id}", a.endOwnSession)
+	r.Group(func(r chi.Router) {
+		r.Use(RequireSession())
+		r.Post("/profile/password", a.changePassword)
+		get(r, "/sessions", a.ownSessions)
+		r.Delete("/sessions/{id}", a.endOwnSession)
+	})
 }
 
 // accountRoutes adds the administration of users and clients.
@@ -247,6 +257,8 @@ func (a *api) accountRoutes(r chi.Router) {
 	r.Post("/users/{id}/roles", a.setRoles)
 	r.Post("/users/{id}/logout", a.logoutUser)
 	a.clientRoutes(r)
+	a.userKeyRoutes(r)
+	a.roleRoutes(r)
 	r.Post("/revocations", a.revokeAny)
 }
 

@@ -15,8 +15,8 @@ type OwnAccount interface {
 	ChangePassword(context.Context, node.PasswordChange) error
 }
 
-// profile serves GET /profile: who the token's bearer is, and what the token may do. A client's own token has an id and no
-// name.
+// profile serves GET /profile: who the credential's bearer is, and what the credential may do. A client's own token has an id
+// and no name; only an access token has a session.
 func (a *api) profile(w http.ResponseWriter, r *http.Request) {
 	id, _ := IdentityFrom(r.Context()) // Authenticate stands before
 	var user node.User
@@ -26,6 +26,10 @@ func (a *api) profile(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	var session string
+	if id.Kind() == node.KindSession {
+		session = id.Session().String()
+	}
 	writeJSON(w, http.StatusOK, struct {
 		ID       string    `json:"id"`
 		Username string    `json:"username,omitempty"`
@@ -34,10 +38,11 @@ func (a *api) profile(w http.ResponseWriter, r *http.Request) {
 		Roles    []string  `json:"roles"`
 		Scope    string    `json:"scope"`
 		Client   string    `json:"client_id,omitempty"`
-		Session  string    `json:"session"`
-		Expires  time.Time `json:"expires"`
-	}{id.Subject(), user.Name, user.Email, user.FullName, list(id.Roles()), id.Scope(), id.Client(),
-		id.Session().String(), id.Expires().UTC()})
+		Kind     string    `json:"kind"` // of the credential
+		Session  string    `json:"session,omitempty"`
+		Expires  time.Time `json:"expires,omitzero"`
+	}{id.Subject(), user.Name, user.Email, user.FullName, list(id.Roles()), id.Scope(), id.Client(), id.Kind().String(), session,
+		id.Expires().UTC()})
 }
 
 // changePassword serves POST /profile/password: it ends the user's other sessions, and the one of the token goes on.

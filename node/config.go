@@ -44,6 +44,7 @@ type Config struct {
 	AccessTTL   time.Duration    // life of an access token; 0: 5 min
 	RefreshIdle time.Duration    // a refresh token ends when unused for so long; 0: 24 h
 	SessionTTL  time.Duration    // no refresh reaches beyond this; 0: 30 days
+	Basic       bool             // user name and password are a credential for requests (RFC 7617); false: only for log-ins
 	Grace       time.Duration    // a refresh token may be presented twice within it; 0: 30 s; negative: never
 	CacheTokens int              // verified tokens remembered; 0: 131,072
 	Password    password.Config  // hashing

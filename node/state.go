@@ -22,7 +22,7 @@ const dedupeWindow = 2 * time.Minute
 // state is what the log means: a deterministic fold that reads no clock and no randomness, so that equal prefixes give
 // equal states on every replica.
 //
-// It has one writer, the apply loop. words and revoked are read without a lock by the verification path; everything
+// It has one writer, the apply loop. words, access.live and revoked are read without a lock by the verification path; everything
 // else is read under Node.mu.
 type state struct {
 	epoch   events.ID
@@ -35,10 +35,9 @@ type state struct {
 	names map[string]*user
 	oauth
 	sessions map[events.ID]*session
-	keys     map[string]*signingKey
-	refresh  map[token.RefreshKeyID]*signingKey
-	signers  map[string]*signingKey // the newest key of each replica, by its name
-	records  map[uint64]record      // secret events whose public record is not in the log yet
+	keyring
+	records map[uint64]record // secret events whose public record is not in the log yet
+	access  access
 
 	words    *revoke.Words
 	revoked  *revoke.Set
@@ -69,6 +68,8 @@ type user struct {
 	disabled bool
 	head     *session // its live sessions, newest first
 	count    int
+	keys     []*apiKey // oldest first
+	flag     uint32    // index of its live flag, for what was verified by its name and password
 }
 
 // session is a live login. Times are Unix seconds.
@@ -110,6 +111,13 @@ type signingKey struct {
 	revoked       bool
 }
 
+// keyring has the keys that replicas sign with.
+type keyring struct {
+	keys    map[string]*signingKey
+	refresh map[token.RefreshKeyID]*signingKey
+	signers map[string]*signingKey // the newest key of each replica, by its name
+}
+
 // record is a public record that is still owed for a secret event.
 type record struct {
 	seq     uint64
@@ -142,13 +150,14 @@ func newState() *state {
 		names:    map[string]*user{},
 		oauth:    oauth{clients: map[string]*client{}, codes: map[events.ID]*code{}},
 		sessions: map[events.ID]*session{},
-		keys:     map[string]*signingKey{},
-		refresh:  map[token.RefreshKeyID]*signingKey{},
-		signers:  map[string]*signingKey{},
-		records:  map[uint64]record{},
-		words:    &revoke.Words{},
-		revoked:  revoke.NewSet(),
-		expiry:   map[int64][]events.ID{},
+		keyring: keyring{
+			keys: map[string]*signingKey{}, refresh: map[token.RefreshKeyID]*signingKey{}, signers: map[string]*signingKey{},
+		},
+		records: map[uint64]record{},
+		access:  newAccess(),
+		words:   &revoke.Words{},
+		revoked: revoke.NewSet(),
+		expiry:  map[int64][]events.ID{},
 	}
 }
 
@@ -214,12 +223,26 @@ func (s *state) fold(seq uint64, e *events.Event) voidReason {
 		return s.foldUserRolesChanged(seq, d)
 	case *events.SecretProfile:
 		return s.foldSecretProfile(seq, e, d)
+	case *events.APIKeyCreated:
+		return s.foldRecord(d.Secret)
+	case *events.APIKeyRotated:
+		return s.foldRecord(d.Secret)
 	case *events.UserCreated:
 		return s.foldRecord(d.Secret)
 	case *events.UserChanged:
 		return s.foldRecord(d.Secret)
 	case *events.PasswordChanged:
 		return s.foldRecord(d.Secret)
+	case *events.SecretAPIKey:
+		return s.foldSecretAPIKey(seq, e, d)
+	case *events.SecretAPIKeyRotated:
+		return s.foldSecretAPIKeyRotated(seq, e, d)
+	case *events.APIKeyRevoked:
+		return s.foldAPIKeyRevoked(seq, d)
+	case *events.APIKeyUsed:
+		return s.foldAPIKeyUsed(d)
+	case *events.RoleScopes:
+		return s.foldRoleScopes(seq, d)
 	case *events.NodeKey:
 		return s.foldNodeKey(seq, e, d)
 	case *events.LogStarted:

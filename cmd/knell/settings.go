@@ -112,7 +112,7 @@ func (f *tokenFlags) check() []error {
 // node returns the settings of package node.
 func (f *tokenFlags) node() node.Config {
 	cfg := node.Config{
-		Issuer: f.Issuer, Audience: f.Audience, Alg: f.SigningAlg,
+		Issuer: f.Issuer, Audience: f.Audience, Alg: f.SigningAlg, Basic: f.Basic,
 		AccessTTL: f.AccessTTL, RefreshIdle: f.RefreshIdle, SessionTTL: f.SessionTTL, Grace: f.Grace,
 		RememberIdle: f.RememberIdle, RememberTTL: f.RememberTTL,
 		Password: password.Config{Workers: f.HashWorkers},
