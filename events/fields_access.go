@@ -56,6 +56,12 @@ func (p *APIKeyUsed) fields(c *codec) {
 	c.int64("used_at", &p.UsedAt)
 }
 
+func (p *RoleScopes) fields(c *codec) {
+	c.text("role", &p.Role)
+	c.list("scope", &p.Scope)
+	c.uint64("role_seq", &p.RoleSeq)
+}
+
 func (p *AttemptStarted) fields(c *codec) {
 	c.optID("user", &p.User)
 	c.optID("name_hash", &p.NameHash)

@@ -89,6 +89,8 @@ func newAccessPayload(t Type) Payload {
 		return new(APIKeyRotated)
 	case TypeAPIKeyUsed:
 		return new(APIKeyUsed)
+	case TypeRoleScopes:
+		return new(RoleScopes)
 	case TypeAttemptStarted:
 		return new(AttemptStarted)
 	case TypeAttemptsForgiven:
@@ -160,6 +162,7 @@ func Types() []TypeInfo {
 		&APIKeyCreated{Key: id("api key"), User: user, Scope: scope, Expires: login + 90*86400, Secret: 23},
 		&APIKeyRotated{Key: id("api key"), User: user, Secret: 24},
 		&APIKeyUsed{Key: id("api key"), User: user, UsedAt: login},
+		&RoleScopes{Role: "member", Scope: scope, RoleSeq: 25},
 		&AttemptStarted{User: user, NameHash: id("name"), Free: 5, MaxDelay: 900},
 		&AttemptsForgiven{User: user, NameHash: id("name"), Everywhere: true},
 		&LockedOut{User: user, NameHash: id("name"), Until: login + 60},

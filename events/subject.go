@@ -56,8 +56,8 @@ func Subject(e *Event) string {
 }
 
 // bucketed returns prefix and the bucket of the user or OAuth client that p is about: the first 12 bits of SHA-256 over
-// the text of the id, in hexadecimal. Events that name neither are put into the bucket of the session or of the hashed
-// user name.
+// the text of the id, in hexadecimal. Events that name neither are put into the bucket of the session, of the hashed user
+// name or of the role.
 func bucketed(prefix string, p Payload) string {
 	var text [64]byte
 	h := sha256.Sum256(appendOwner(text[:0], p))
@@ -120,6 +120,8 @@ func appendAccessOwner(b []byte, p Payload) []byte {
 		return p.User.AppendText(b)
 	case *APIKeyUsed:
 		return p.User.AppendText(b)
+	case *RoleScopes:
+		return append(b, p.Role...)
 	case *AttemptStarted:
 		return appendAttempted(b, p.User, p.NameHash)
 	case *AttemptsForgiven:

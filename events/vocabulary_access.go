@@ -13,6 +13,7 @@ const (
 	TypeAPIKeyCreated       Type = "account.api_key_created"
 	TypeAPIKeyRotated       Type = "account.api_key_rotated"
 	TypeAPIKeyUsed          Type = "account.api_key_used"
+	TypeRoleScopes          Type = "account.role_scopes"
 
 	TypeAttemptStarted   Type = "attempt.started"
 	TypeAttemptsForgiven Type = "attempt.forgiven"
@@ -91,6 +92,14 @@ type APIKeyUsed struct {
 	UsedAt int64
 }
 
+// RoleScopes replaces the scopes that a role gives to whoever has it. Access tokens of theirs that were issued before it are
+// stale.
+type RoleScopes struct {
+	Role    string
+	Scope   []string
+	RoleSeq uint64 // sequence of the RoleScopes that this replaces; 0: there is none
+}
+
 // AttemptStarted reserves one guess of a password before it is looked at. It counts as a failure until a session starts. The
 // envelope has the address. User is zero for a name that no user has, and for an OAuth client; NameHash is then a keyed hash of
 // what was named. Free and MaxDelay are the limits of the replica that wrote it: the fold judges the guess by them, so that
@@ -166,6 +175,7 @@ func (*ClientSecretRotated) Type() Type { return TypeClientSecretRotated }
 func (*APIKeyCreated) Type() Type       { return TypeAPIKeyCreated }
 func (*APIKeyRotated) Type() Type       { return TypeAPIKeyRotated }
 func (*APIKeyUsed) Type() Type          { return TypeAPIKeyUsed }
+func (*RoleScopes) Type() Type          { return TypeRoleScopes }
 func (*AttemptStarted) Type() Type      { return TypeAttemptStarted }
 func (*AttemptsForgiven) Type() Type    { return TypeAttemptsForgiven }
 func (*LockedOut) Type() Type           { return TypeLockedOut }

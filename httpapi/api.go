@@ -15,9 +15,13 @@ import (
 	"github.com/knell-auth/knell/node"
 )
 
-// Verifier says for whom an access token speaks.
+// Verifier says for whom a credential speaks.
 type Verifier interface {
-	Verify(ctx context.Context, accessToken string) (node.Identity, error)
+	// Verify takes an access token or an API key.
+	Verify(ctx context.Context, token string) (node.Identity, error)
+	// VerifyBasic takes a user name and a password, where AcceptsBasic says so.
+	VerifyBasic(ctx context.Context, name, password string, o node.Origin) (node.Identity, error)
+	AcceptsBasic() bool
 	// RetryAfter returns how long a client should wait after a 503.
 	RetryAfter() time.Duration
 }
@@ -74,6 +78,8 @@ type Node interface {
 	Revocations
 	Clients
 	Authorization
+	APIKeys
+	Roles
 	Ready() bool
 	Status() node.Status
 }
@@ -176,7 +182,7 @@ func New(n Node, cfg Config) http.Handler {
 // operations returns all that New serves.
 func (a *api) operations() []operation {
 	return slices.Concat(a.healthOperations(), a.tokenOperations(), a.discoveryOperations(), a.authorizeOperations(), a.sessionOperations(),
-		a.accountOperations(), a.openAPIOperations())
+		a.ownKeyOperations(), a.accountOperations(), a.openAPIOperations())
 }
 
 // NewLocal returns the administration of users and clients, the status and the log of n without authentication. Its events

@@ -1,35 +1,80 @@
 package httpapi
 
 import (
+	"bytes"
+	"encoding/base64"
 	"net/http"
 	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/knell-auth/knell/node"
 )
 
-// bearer returns the access token of a request: of its one Authorization header, which holds the scheme (in any case), one
-// space and a b64token (RFC 6750 section 2.1). Another scheme is as good as no credentials.
-func bearer(h http.Header) (string, error) {
-	token, err := uncheckedBearer(h)
-	if err == nil && !isB64Token(token) {
-		return "", errMalformedToken
-	}
-	return token, err
+// headerAPIKey carries an API key, for clients that cannot set Authorization. Header maps have it in this form.
+const headerAPIKey = "X-Api-Key"
+
+// scheme says how a credential was presented.
+type scheme uint8
+
+const (
+	schemeBearer scheme = iota + 1 // RFC 6750: an access token or an API key
+	schemeAPIKey                   // X-API-Key
+	schemeBasic                    // RFC 7617
+)
+
+// credential is what a request presented. value is not checked yet: it is what stands behind the scheme.
+type credential struct {
+	scheme scheme
+	value  string
 }
 
-// uncheckedBearer is bearer without a look at the characters of the token, which costs more than to recognise a token that
-// was verified before.
-func uncheckedBearer(h http.Header) (string, error) {
-	values := h["Authorization"]
-	if len(values) != 1 {
-		if len(values) == 0 {
-			return "", errNoCredentials
-		}
-		return "", errManyCredentials
+// credentialOf returns the one credential in h. Two are refused, even two that are the same or of which one is of a scheme
+// that nobody here knows: which of them counts is not for a proxy and a service to see differently. A scheme is compared in
+// any case, and has one space behind it.
+func credentialOf(h http.Header) (credential, error) {
+	values, keys := h["Authorization"], h[headerAPIKey]
+	switch {
+	case len(values)+len(keys) > 1:
+		return credential{}, errManyCredentials
+	case len(keys) == 1:
+		return credential{schemeAPIKey, keys[0]}, nil
+	case len(values) == 0:
+		return credential{}, errNoCredentials
 	}
-	scheme, token, _ := strings.Cut(values[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return "", errNoCredentials
+	name, value, _ := strings.Cut(values[0], " ")
+	switch {
+	case strings.EqualFold(name, "Bearer"):
+		return credential{schemeBearer, value}, nil
+	case strings.EqualFold(name, "Basic"):
+		return credential{schemeBasic, value}, nil
 	}
-	return token, nil
+	return credential{}, errNoCredentials // another scheme is as good as none
+}
+
+// bearer returns the access token of a request that ends or lists sessions: Bearer, one space and a b64token (RFC 6750 section
+// 2.1). Other credentials have no session.
+func bearer(h http.Header) (string, error) {
+	c, err := credentialOf(h)
+	switch {
+	case err != nil:
+		return "", err
+	case c.scheme != schemeBearer || node.IsAPIKey(c.value):
+		return "", errNoSession
+	case !isB64Token(c.value):
+		return "", errMalformedToken
+	}
+	return c.value, nil
+}
+
+// parseUserPass returns user name and password of what stands behind Basic (RFC 7617 section 2): base64 of both, in UTF-8,
+// with a colon between them, which a name cannot have. Neither has control characters.
+func parseUserPass(value string) (name, password string, ok bool) {
+	plain, err := base64.StdEncoding.Strict().DecodeString(value)
+	if err != nil || !utf8.Valid(plain) || bytes.ContainsFunc(plain, unicode.IsControl) {
+		return "", "", false
+	}
+	return strings.Cut(string(plain), ":")
 }
 
 // isB64Token reports whether s is a b64token: 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"=".

@@ -31,6 +31,16 @@ func BenchmarkVerify(b *testing.B) {
 	b.Run("empty chi, 10000 tokens", func(b *testing.B) { benchInProcess(b, emptyChi(), many) })
 	b.Run("one token", func(b *testing.B) { benchInProcess(b, w.handler, few) })
 	b.Run("10000 tokens", func(b *testing.B) { benchInProcess(b, w.handler, many) })
+	key := w.keys(b, 1)
+	b.Run("API key", func(b *testing.B) { benchInProcess(b, w.handler, key) })
+}
+
+// BenchmarkVerifyBasic measures GET /verify with a user name and a password that were verified before.
+func BenchmarkVerifyBasic(b *testing.B) {
+	w := newWorld(b, withBasic)
+	r := httptest.NewRequest("GET", "/verify", nil)
+	r.SetBasicAuth("alice", passwords["alice"])
+	benchRequests(b, w.handler, []*http.Request{r})
 }
 
 func benchInProcess(b *testing.B, h http.Handler, tokens []string) {
@@ -39,6 +49,10 @@ func benchInProcess(b *testing.B, h http.Handler, tokens []string) {
 		requests[i] = httptest.NewRequest("GET", "/verify", nil)
 		requests[i].Header.Set("Authorization", "Bearer "+token)
 	}
+	benchRequests(b, h, requests)
+}
+
+func benchRequests(b *testing.B, h http.Handler, requests []*http.Request) {
 	w := newDiscard()
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {

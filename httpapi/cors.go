@@ -14,7 +14,7 @@ import (
 
 // What a page may send, and what it may read of an answer.
 const (
-	corsHeaders = "Authorization, Content-Type, Prefer"
+	corsHeaders = "Authorization, Content-Type, Prefer, X-API-Key"
 	corsExposed = "Location, Preference-Applied, Retry-After, Server-Timing, WWW-Authenticate, X-Request-Id"
 	corsMaxAge  = "600" // seconds for which a browser may remember the answer to a preflight
 )

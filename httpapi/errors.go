@@ -34,11 +34,15 @@ var table = []struct {
 	{node.ErrExpired, invalidToken("the access token has expired")},
 	{node.ErrRevoked, invalidToken("the session has ended")},
 	{node.ErrStale, invalidToken("the claims are out of date, refresh the token")},
+	{node.ErrInvalidKey, invalidToken("the API key is unknown, expired or revoked")},
 	{node.ErrInvalidToken, invalidToken("the access token is not valid")},
+
+	{node.ErrInvalidBasic, answer{status: http.StatusUnauthorized, text: "the user name or the password is not valid", challenge: true}},
 
 	{node.ErrInvalidGrant, answer{status: http.StatusBadRequest, code: codeInvalidGrant, text: "the credentials or the refresh token are not valid"}},
 	{node.ErrInvalidClient, answer{status: http.StatusUnauthorized, code: codeInvalidClient, text: "client authentication failed"}},
 	{node.ErrInvalidScope, answer{status: http.StatusBadRequest, code: codeInvalidScope, text: "the scope is malformed or may not be granted"}},
+	{node.ErrUnsupportedToken, answer{status: http.StatusBadRequest, code: codeUnsupportedTokenType, text: "an API key is revoked at /api-keys"}},
 	{node.ErrWrongPassword, answer{status: http.StatusForbidden, text: "the old password is not right"}},
 	{node.ErrOwnAccount, answer{status: http.StatusConflict,
 		text: "an administrator cannot do this to the own account; another one can, and the command knell user"}},
@@ -50,9 +54,9 @@ var table = []struct {
 	{context.Canceled, unavailable("the request was given up; it is not known whether it was carried out")},
 }
 
-// Error codes. The first seven are RFC 6749 section 5.2, the next two RFC 6750 section 3.1. The last two are section
+// Error codes. The first seven are RFC 6749 section 5.2, the next two RFC 6750 section 3.1. The two after them are section
 // 4.1.2.1's, used here with the HTTP statuses 503 and 500, and slow_down is RFC 8628 section 3.5's, used with 429: RFC 6749 has no
-// error for it, and this one is registered for token endpoints.
+// error for it, and this one is registered for token endpoints. unsupported_token_type is RFC 7009 section 2.2.1's.
 const (
 	codeInvalidRequest       = "invalid_request"
 	codeInvalidClient        = "invalid_client"
@@ -65,6 +69,7 @@ const (
 	codeUnavailable          = "temporarily_unavailable"
 	codeServerError          = "server_error"
 	codeSlowDown             = "slow_down"
+	codeUnsupportedTokenType = "unsupported_token_type"
 )
 
 func unavailable(text string) answer {
@@ -85,10 +90,21 @@ func (e *requestError) Error() string { return e.text }
 var (
 	errNoCredentials   = &requestError{answer{status: http.StatusUnauthorized, text: "a bearer token is required", challenge: true}}
 	errManyCredentials = &requestError{answer{status: http.StatusBadRequest, code: codeInvalidRequest,
-		text: "more than one Authorization header", challenge: true}}
+		text: "more than one credential: want one Authorization header, or one X-API-Key header", challenge: true}}
 	errMalformedToken = &requestError{invalidToken("the access token is malformed")}
+	errMalformedKey   = &requestError{invalidToken("the API key is malformed")}
 	errMissingRole    = &requestError{answer{status: http.StatusForbidden, code: codeInsufficientScope,
 		text: "a role is required that was not granted", challenge: true}}
+)
+
+// Errors of credentials that are not of the kind that something needs.
+var (
+	errNoSession = &requestError{answer{status: http.StatusBadRequest, code: codeInvalidRequest,
+		text: "an access token is required: an API key, and a user name with a password, have no session"}}
+	errNeedsSession = &requestError{answer{status: http.StatusForbidden,
+		text: "an access token is required: this cannot be done with an API key, nor with a user name and password"}}
+	errNoUser = &requestError{answer{status: http.StatusForbidden, text: "a client has no API keys: log in as a user"}}
+	errNoKey  = &requestError{answer{status: http.StatusNotFound, text: "the user has no such API key"}}
 )
 
 // errUnsupportedMedia answers a body that is not JSON where JSON is expected.

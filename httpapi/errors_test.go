@@ -39,6 +39,7 @@ var errorCases = []struct {
 	{"expired", node.ErrExpired, 400, "invalid_grant", 401, "invalid_token", 401},
 	{"revoked", node.ErrRevoked, 400, "invalid_grant", 401, "invalid_token", 401},
 	{"stale", node.ErrStale, 400, "invalid_grant", 401, "invalid_token", 401},
+	{"invalid key", node.ErrInvalidKey, 400, "invalid_grant", 401, "invalid_token", 401},
 	{"invalid grant", node.ErrInvalidGrant, 400, "invalid_grant", 400, "-", 400},
 	{"invalid client", node.ErrInvalidClient, 401, "invalid_client", 401, "-", 401},
 	{"invalid scope", node.ErrInvalidScope, 400, "invalid_scope", 400, "-", 400},

@@ -30,7 +30,7 @@ type problem struct {
 func fail(w http.ResponseWriter, r *http.Request, n retrier, err error) {
 	ans := settleError(w, r, n, err)
 	if ans.challenge {
-		w.Header().Set("WWW-Authenticate", challenge(ans))
+		w.Header()["Www-Authenticate"] = challenges(ans, n)
 	}
 	writeProblem(w, r, ans.status, ans.text)
 }
@@ -44,7 +44,7 @@ func failToken(w http.ResponseWriter, r *http.Request, n retrier, err error) {
 	case ans.code == "":
 		ans.status, ans.code = http.StatusBadRequest, codeInvalidRequest
 	case ans.status == http.StatusUnauthorized:
-		w.Header().Set("WWW-Authenticate", `Basic realm="`+realm+`", charset="UTF-8"`)
+		w.Header().Set("WWW-Authenticate", basicChallenge)
 	}
 	writeJSON(w, ans.status, oauthErrorDocument{ans.code, quotable(ans.text)})
 }
@@ -65,6 +65,18 @@ func settleError(w http.ResponseWriter, r *http.Request, n retrier, err error) a
 		w.Header().Set("Retry-After", strconv.FormatInt(retryAfter(err, estimate), 10))
 	}
 	return ans
+}
+
+// basicChallenge asks for a user name and a password, or for a client's id and secret (RFC 7617).
+const basicChallenge = `Basic realm="` + realm + `", charset="UTF-8"`
+
+// challenges returns the values of WWW-Authenticate: each scheme that would be accepted has a line of its own.
+func challenges(ans answer, n retrier) []string {
+	list := []string{challenge(ans)}
+	if b, ok := n.(interface{ AcceptsBasic() bool }); ok && ans.status == http.StatusUnauthorized && b.AcceptsBasic() {
+		list = append(list, basicChallenge)
+	}
+	return list
 }
 
 // challenge returns the WWW-Authenticate value of an answer (RFC 6750 section 3). Without a code it is bare.

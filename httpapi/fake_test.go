@@ -34,7 +34,23 @@ func (s *scripted) Verify(context.Context, string) (node.Identity, error) {
 	}
 	return node.Identity{}, s.err
 }
-func (s *scripted) RetryAfter() time.Duration { return s.retry }
+func (s *scripted) VerifyBasic(context.Context, string, string, node.Origin) (node.Identity, error) {
+	return node.Identity{}, s.err
+}
+func (s *scripted) AcceptsBasic() bool              { return false }
+func (s *scripted) APIKeys(events.ID) []node.APIKey { return nil }
+func (s *scripted) CreateAPIKey(context.Context, node.NewAPIKey, node.Origin) (node.APIKey, string, error) {
+	return node.APIKey{}, "", s.err
+}
+func (s *scripted) RotateAPIKey(context.Context, events.ID, events.ID, time.Duration, node.Origin) (node.APIKey, string, error) {
+	return node.APIKey{}, "", s.err
+}
+func (s *scripted) RevokeAPIKey(context.Context, events.ID, events.ID, node.Origin) error {
+	return s.err
+}
+func (s *scripted) Roles() []node.Role                                                 { return nil }
+func (s *scripted) SetRoleScopes(context.Context, string, []string, node.Origin) error { return s.err }
+func (s *scripted) RetryAfter() time.Duration                                          { return s.retry }
 func (s *scripted) Login(_ context.Context, l node.LoginRequest) (node.Tokens, error) {
 	if s.login != nil {
 		s.login(l)

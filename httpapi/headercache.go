@@ -1,9 +1,11 @@
 package httpapi
 
 import (
+	"cmp"
 	"encoding/binary"
 	"sync/atomic"
 
+	"github.com/knell-auth/knell/events"
 	"github.com/knell-auth/knell/node"
 )
 
@@ -26,8 +28,8 @@ type identityHeaders struct {
 // headerSlots is the number of identities whose headers are kept: 512 KiB of pointers.
 const headerSlots = 1 << 16
 
-// headerCache keeps the headers of identities seen lately, one a slot; the slot is given by the session id, which is random. It
-// decides nothing: an entry counts only for an identity that has just been verified. The zero headerCache is empty.
+// headerCache keeps the headers of identities seen lately, one a slot; the slot is given by the id of the session, of the API
+// key, or of the user who has neither: all are random. It decides nothing: an entry counts only for an identity that has just been verified. The zero headerCache is empty.
 // Safe for concurrent use: a slot is one pointer to something immutable.
 type headerCache struct {
 	slots [headerSlots]atomic.Pointer[identityHeaders]
@@ -35,8 +37,11 @@ type headerCache struct {
 
 // of returns the headers of id.
 func (c *headerCache) of(id node.Identity) *identityHeaders {
-	session := id.Session()
-	slot := &c.slots[binary.LittleEndian.Uint64(session[:])%headerSlots]
+	spread := id.Session()
+	if spread.IsZero() {
+		spread, _ = events.ParseID(cmp.Or(id.TokenID(), id.Subject()))
+	}
+	slot := &c.slots[binary.LittleEndian.Uint64(spread[:])%headerSlots]
 	if h := slot.Load(); h != nil && h.id == id {
 		return h
 	}
@@ -57,7 +62,9 @@ func newIdentityHeaders(id node.Identity) *identityHeaders {
 	scopes := len(b)
 	b = appendNames(b, id.Roles())
 	roles := len(b)
-	b = append(b, id.Session().String()...)
+	if session := id.Session(); !session.IsZero() {
+		b = append(b, session.String()...)
+	}
 	all := string(b)
 	h.user[0], h.scopes[0], h.roles[0], h.session[0] = all[:user], all[user:scopes], all[scopes:roles], all[roles:]
 	return h

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"unicode/utf8"
@@ -12,8 +13,8 @@ import (
 // scopeIntrospect is the scope of an access token whose bearer may ask about others' tokens.
 const scopeIntrospect = "introspect"
 
-// introspect serves POST /introspect (RFC 7662). It may be asked by a confidential client, or with an access token that has the
-// scope introspect. The hint is not needed: a token tells its type.
+// introspect serves POST /introspect (RFC 7662). It may be asked by a confidential client, or with an access token or an API key
+// that has the scope introspect. The hint is not needed: a token tells its type.
 func (a *api) introspect(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Pragma", "no-cache")
 	form, err := readFormUpTo(w, r, maxTokenForm)
@@ -46,14 +47,17 @@ func (a *api) introspect(w http.ResponseWriter, r *http.Request) {
 // introspector returns the client that asks, "" for a first-party login, and how an error is to be answered: a bad access token is one
 // of RFC 6750, a bad client one of RFC 6749.
 func (a *api) introspector(r *http.Request, form map[string]string) (client string, failed failure, err error) {
-	if _, err := uncheckedBearer(r.Header); err != nil {
+	c, err := credentialOf(r.Header)
+	switch {
+	case errors.Is(err, errNoCredentials), c.scheme == schemeBasic:
 		client, err = a.confidential(r, form)
 		return client, failToken, err
-	}
-	if form["client_id"] != "" || form["client_secret"] != "" {
+	case err != nil:
+		return "", failToken, err
+	case form["client_id"] != "" || form["client_secret"] != "":
 		return "", failToken, badRequest("more than one way of authentication")
 	}
-	id, err := authenticate(a.n, r)
+	id, err := authenticate(a.n, r, anonymous)
 	if err == nil && !id.HasScope(scopeIntrospect) {
 		err = missingScope([]string{scopeIntrospect})
 	}
@@ -85,9 +89,13 @@ func appendTokenInfo(b []byte, t *node.TokenInfo) []byte {
 		b = appendStrings(append(b, `,"aud":`...), t.Audience)
 	}
 	b = appendMember(b, `,"jti":`, t.ID)
-	b = append(t.Session.AppendText(append(b, `,"sid":"`...)), '"')
+	if !t.Session.IsZero() {
+		b = append(t.Session.AppendText(append(b, `,"sid":"`...)), '"')
+	}
 	b = appendStrings(append(b, `,"roles":`...), t.Roles)
-	b = strconv.AppendInt(append(b, `,"exp":`...), t.Expires, 10)
+	if t.Expires != 0 {
+		b = strconv.AppendInt(append(b, `,"exp":`...), t.Expires, 10)
+	}
 	b = strconv.AppendInt(append(b, `,"iat":`...), t.IssuedAt, 10)
 	b = strconv.AppendInt(append(b, `,"nbf":`...), t.NotBefore, 10)
 	if t.AuthTime != 0 {

@@ -13,8 +13,8 @@ import (
 // maxJSON is the size in bytes up to which a JSON body is read.
 const maxJSON = 64 << 10
 
-// members maps the members that an object may have to pointers at what they set: *string, *bool or *[]string, or **string,
-// which stays nil when the member is not there.
+// members maps the members that an object may have to pointers at what they set: *string, *bool or *[]string, or **string or
+// **int64, which stay as they are when the member is not there.
 type members map[string]any
 
 // readJSON sets m from the body of r, which is one JSON object. Unknown members, members that occur twice, wrong types,
@@ -106,6 +106,10 @@ func decodeMember(dec *json.Decoder, name string, target any) error {
 	case *bool:
 		want = "true or false"
 		err = unmarshalSet(raw, target)
+	case **int64:
+		want = "a whole number"
+		*target = new(int64)
+		err = unmarshalSet(raw, *target)
 	case *[]string:
 		want = "a list of strings"
 		var items []*string

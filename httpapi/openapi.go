@@ -59,7 +59,10 @@ func document(operations []operation, version string) []byte {
 				"OAuthError": schemaOf(reflect.TypeFor[oauthErrorDocument]()),
 			},
 			"securitySchemes": object{
-				"bearer": object{"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "An access token (RFC 6750, RFC 9068)."},
+				"bearer": object{"type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+					"description": "An access token (RFC 6750, RFC 9068), or an API key where that is accepted."},
+				"apiKey": object{"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."},
+				"basic":  object{"type": "http", "scheme": "basic", "description": "A user's name and password (RFC 7617), if the operator accepts that."},
 				"client": object{"type": "http", "scheme": "basic", "description": "An OAuth client's id and secret (RFC 6749 section 2.3.1)."},
 			},
 		},
@@ -112,12 +115,19 @@ func (op *operation) security() []object {
 		return []object{}
 	case guardClient:
 		return []object{{}, {"client": []string{}}}
-	case guardEither:
-		return []object{{"client": []string{}}, {"bearer": []string{op.scope}}}
-	case guardScope:
-		return []object{{"bearer": []string{op.scope}}}
 	}
-	return []object{{"bearer": []string{}}}
+	scopes := []string{}
+	if op.scope != "" {
+		scopes = append(scopes, op.scope)
+	}
+	switch bearer, key := (object{"bearer": scopes}), (object{"apiKey": scopes}); {
+	case op.guard == guardEither:
+		return []object{{"client": []string{}}, bearer, key}
+	case op.session:
+		return []object{bearer}
+	default:
+		return []object{bearer, key, {"basic": scopes}}
+	}
 }
 
 func (op *operation) parameters() (list []object) {
@@ -134,8 +144,8 @@ var (
 	replyInternal    = reply{status: http.StatusInternalServerError, text: "Something went wrong here; the details are in the log."}
 	replyUnavailable = reply{status: http.StatusServiceUnavailable, headers: []string{"Retry-After"},
 		text: "This replica cannot prove that it is current, or it is not known whether the request was carried out: ask again, or another replica."}
-	replyUnauthorized = reply{status: http.StatusUnauthorized, text: "The token is missing or not good.", headers: []string{"WWW-Authenticate"}}
-	replyForbidden    = reply{status: http.StatusForbidden, text: "The token lacks a scope.", headers: []string{"WWW-Authenticate"}}
+	replyUnauthorized = reply{status: http.StatusUnauthorized, text: "The credential is missing or not good.", headers: []string{"WWW-Authenticate"}}
+	replyForbidden    = reply{status: http.StatusForbidden, text: "The credential lacks a scope, or is not of the kind that this needs.", headers: []string{"WWW-Authenticate"}}
 	replyLimited      = reply{status: http.StatusTooManyRequests, text: "Too many wrong guesses: the secret was not looked at.", headers: []string{"Retry-After"}}
 	replyNotFound     = reply{status: http.StatusNotFound, text: "There is no such thing."}
 	replyBadRequest   = reply{status: http.StatusBadRequest, text: "The request is malformed."}
@@ -149,8 +159,11 @@ func (op *operation) implied() []reply {
 	if op.guard != guardNone {
 		list = append(list, replyUnavailable, replyUnauthorized, replyBadRequest)
 	}
-	if op.guard == guardScope || op.guard == guardEither {
+	switch op.guard {
+	case guardEither:
 		list = append(list, replyForbidden)
+	case guardUser, guardScope:
+		list = append(list, replyForbidden, replyLimited)
 	}
 	if op.body != nil {
 		list = append(list, replyBadRequest, replyTooLarge)

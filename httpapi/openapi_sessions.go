@@ -2,28 +2,28 @@ package httpapi
 
 import "net/http"
 
-// sessionOperations are those of whoever holds an access token.
+// sessionOperations are those of whoever has logged in, and what proxies ask.
 func (a *api) sessionOperations() []operation {
 	return append(a.accountOfToken(),
 		operation{
 			// New mounts it by itself, for all methods and without what costs time.
 			method: http.MethodGet, path: "/verify", guard: guardToken,
-			summary: "For whom a token speaks",
+			summary: "For whom a credential speaks",
 			text: "For proxies: nginx `auth_request`, Caddy `forward_auth`, Traefik, HAProxy. Every method is answered alike. The headers of " +
 				"a 200 are always there, even when they are empty.",
 			params: []parameter{
-				{in: "query", name: "scope", text: "Scopes that the token must have, separated by spaces."},
-				{in: "query", name: "role", text: "Roles that the user must have, separated by spaces."},
+				{in: "query", name: "scope", text: "Scopes that the credential must have, separated by spaces."},
+				{in: "query", name: "role", text: "Roles that it must have, separated by spaces."},
 				{in: "header", name: headerRequireScope, text: "More scopes."},
 				{in: "header", name: headerRequireRole, text: "More roles."},
 			},
 			replies: []reply{
-				{status: http.StatusOK, text: "The token is good.", headers: []string{headerUser, headerScopes, headerRoles, headerSession}},
-				replyForbidden,
+				{status: http.StatusOK, text: "The credential is good.", headers: []string{headerUser, headerScopes, headerRoles, headerSession}},
+				replyForbidden, replyLimited,
 			},
 		},
 		operation{
-			method: http.MethodPost, path: "/logout", serve: a.logout, guard: guardToken, browser: true,
+			method: http.MethodPost, path: "/logout", serve: a.logout, guard: guardToken, session: true, browser: true,
 			summary: "End the session of the token, or others of its user",
 			text: "When it returns 204, no replica accepts a token of these sessions any more. An expired token will do. The parameter is in " +
 				"the body or in the URL.",
@@ -40,11 +40,11 @@ func (a *api) accountOfToken() []operation {
 	list := []operation{
 		{
 			method: http.MethodGet, path: "/profile", serve: a.profile,
-			summary: "Who the bearer is, and what the token may do",
+			summary: "Who the bearer is, and what the credential may do",
 			replies: []reply{{status: http.StatusOK, text: "The account.", body: profileDocument{}}},
 		},
 		{
-			method: http.MethodPost, path: "/profile/password", serve: a.changePassword,
+			method: http.MethodPost, path: "/profile/password", serve: a.changePassword, session: true,
 			summary: "Change one's own password",
 			text:    "It ends the user's other sessions, and returns when no replica accepts a token of theirs any more.",
 			params:  []parameter{preferWait},
@@ -52,18 +52,18 @@ func (a *api) accountOfToken() []operation {
 				{name: "old_password", value: "", required: true}, {name: "new_password", value: "", required: true},
 			}},
 			replies: append([]reply{
-				{status: http.StatusForbidden, text: "The token lacks a scope, which is said in WWW-Authenticate, or the old password is wrong.",
+				{status: http.StatusForbidden, text: "A scope is lacking, which is said in WWW-Authenticate, or it is no access token, or the old password is wrong.",
 					headers: []string{"WWW-Authenticate"}},
-				replyNotFound, replyLimited,
+				replyNotFound,
 			}, revocationReplies...),
 		},
 		{
-			method: http.MethodGet, path: "/sessions", serve: a.ownSessions,
+			method: http.MethodGet, path: "/sessions", serve: a.ownSessions, session: true,
 			summary: "One's own sessions, the newest first",
 			replies: []reply{{status: http.StatusOK, text: "The sessions.", body: sessionsDocument{}}},
 		},
 		{
-			method: http.MethodDelete, path: "/sessions/{id}", serve: a.endOwnSession,
+			method: http.MethodDelete, path: "/sessions/{id}", serve: a.endOwnSession, session: true,
 			summary: "End one of one's own sessions",
 			text:    "One that ended lately is answered alike.",
 			params:  []parameter{{in: "path", name: "id", text: "The session's id.", required: true}, preferWait},

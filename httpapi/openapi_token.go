@@ -45,11 +45,11 @@ func (a *api) tokenOperations() []operation {
 		{
 			method: http.MethodPost, path: "/introspect", serve: a.introspect, guard: guardEither, scope: scopeIntrospect,
 			summary: "What a token is worth",
-			text:    "RFC 7662, for a confidential client, or with an access token that has the scope `introspect`.",
+			text:    "RFC 7662, for a confidential client, or with an access token or an API key that has the scope `introspect`.",
 			body:    &requestBody{media: mediaForm, required: true, fields: append(fieldsToken, fieldsClient...)},
 			replies: []reply{
 				{status: http.StatusOK, text: "Its claims; only `active` is there when it is not good.", body: introspectionDocument{}, headers: []string{"Pragma"}},
-				{status: http.StatusUnauthorized, text: "The client or the token could not be authenticated.", headers: []string{"WWW-Authenticate"}},
+				{status: http.StatusUnauthorized, text: "The client, the token or the key could not be authenticated.", headers: []string{"WWW-Authenticate"}},
 				replyLimited,
 			},
 		},

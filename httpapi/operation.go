@@ -14,6 +14,7 @@ type operation struct {
 	text         string // more, in Markdown; may be ""
 	guard        guard
 	scope        string // of guardScope and guardEither
+	session      bool   // the credential has to be an access token, which has a session
 	browser      bool   // pages of the origins in Config.Origins may call it
 	params       []parameter
 	body         *requestBody // nil: none is read
@@ -28,7 +29,7 @@ const (
 	guardNone   guard = iota // anybody may call it
 	guardClient              // the handler authenticates an OAuth client, by Basic or in the form
 	guardEither              // the handler authenticates a client, or looks at a bearer token with the scope
-	guardToken               // the handler looks at the bearer token itself
+	guardToken               // the handler looks at the credential itself
 	guardUser                // Authenticate
 	guardScope               // Authenticate and RequireScope
 )
@@ -101,6 +102,9 @@ func (a *api) mount(r chi.Router, operations ...operation) {
 
 // guarded puts before h what op asks for.
 func (op *operation) guarded(n Verifier, h http.Handler) http.Handler {
+	if op.session && op.guard != guardToken {
+		h = RequireSession()(h)
+	}
 	switch op.guard {
 	case guardScope:
 		return Authenticate(n)(RequireScope(op.scope)(h))

@@ -15,7 +15,7 @@ type OwnAccount interface {
 	ChangePassword(context.Context, node.PasswordChange) error
 }
 
-// profileDocument is who a token's bearer is, and what the token may do.
+// profileDocument is who a credential's bearer is, and what the credential may do.
 type profileDocument struct {
 	ID       string    `json:"id"`
 	Username string    `json:"username,omitempty"`
@@ -24,11 +24,12 @@ type profileDocument struct {
 	Roles    []string  `json:"roles"`
 	Scope    string    `json:"scope"`
 	Client   string    `json:"client_id,omitempty"`
-	Session  string    `json:"session"`
-	Expires  time.Time `json:"expires"`
+	Kind     string    `json:"kind" doc:"Of the credential: \"session\", \"api_key\" or \"basic\"."`
+	Session  string    `json:"session,omitempty"`
+	Expires  time.Time `json:"expires,omitzero"`
 }
 
-// profile serves GET /profile. A client's own token has an id and no name.
+// profile serves GET /profile. A client's own token has an id and no name; only an access token has a session.
 func (a *api) profile(w http.ResponseWriter, r *http.Request) {
 	id, _ := IdentityFrom(r.Context()) // Authenticate stands before
 	var user node.User
@@ -38,8 +39,13 @@ func (a *api) profile(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	var session string
+	if id.Kind() == node.KindSession {
+		session = id.Session().String()
+	}
 	writeJSON(w, http.StatusOK, profileDocument{
-		id.Subject(), user.Name, user.Email, user.FullName, list(id.Roles()), id.Scope(), id.Client(), id.Session().String(), id.Expires().UTC(),
+		id.Subject(), user.Name, user.Email, user.FullName, list(id.Roles()), id.Scope(), id.Client(), id.Kind().String(), session,
+		id.Expires().UTC(),
 	})
 }
 

@@ -33,8 +33,17 @@ func (a *api) requests(next http.Handler) http.Handler {
 
 // identify returns r with what requestOf returns in its context, and echoes the request id.
 func (a *api) identify(w http.ResponseWriter, r *http.Request) *http.Request {
+	r = a.identified(r)
+	w.Header().Set("X-Request-Id", requestOf(r).id)
+	return r
+}
+
+// identified returns r with what requestOf returns in its context, unless it is there already.
+func (a *api) identified(r *http.Request) *http.Request {
+	if r.Context().Value(requestKey) != nil {
+		return r
+	}
 	q := &request{requestID(r, a.proxies), clientAddress(r, a.proxies), a.commands, a.log}
-	w.Header().Set("X-Request-Id", q.id)
 	return r.WithContext(context.WithValue(r.Context(), requestKey, q))
 }
 

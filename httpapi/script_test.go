@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/knell-auth/knell/node"
 )
 
 // TestScripts runs the HTTP calls in testdata/*.txt against a replica that listens on loopback. A script is a list of steps:
@@ -44,7 +46,11 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w := newWorld(t)
+			var edit []func(*node.Config)
+			if strings.HasPrefix(filepath.Base(file), "basic") {
+				edit = append(edit, withBasic)
+			}
+			w := newWorld(t, edit...)
 			for _, s := range parseScript(t, string(text)) {
 				t.Run(s.name, func(t *testing.T) { s.run(t, w) })
 			}

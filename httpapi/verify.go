@@ -21,15 +21,16 @@ type verifyHandler struct {
 	n       Verifier
 	noStore []string // an answer is good for one request only
 	headers headerCache
+	origin  func(*http.Request) node.Origin
 }
 
 func newVerifyHandler(a *api) *verifyHandler {
-	return &verifyHandler{a: a, n: a.n, noStore: []string{"no-store"}}
+	return &verifyHandler{a: a, n: a.n, noStore: []string{"no-store"}, origin: a.anonymous}
 }
 
 // ServeHTTP implements http.Handler. 200 is implicit: net/http writes it when nothing else was.
 func (v *verifyHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	id, err := authenticate(v.n, r)
+	id, err := authenticate(v.n, r, v.origin)
 	if err == nil && (r.URL.RawQuery != "" || r.Header[headerRequireScope] != nil || r.Header[headerRequireRole] != nil) {
 		err = requireOf(r, id)
 	}

@@ -59,7 +59,10 @@ func startNode(t testing.TB, name string, log *eventstest.Node, logger *slog.Log
 	return n
 }
 
-func newWorld(t testing.TB) *world {
+// withBasic lets user names and passwords in.
+func withBasic(c *node.Config) { c.Basic = true }
+
+func newWorld(t testing.TB, edit ...func(*node.Config)) *world {
 	t.Helper()
 	w := &world{logged: &lockedBuffer{}, vars: map[string]string{}}
 	level := slog.LevelDebug
@@ -68,7 +71,7 @@ func newWorld(t testing.TB) *world {
 	}
 	logger := slog.New(slog.NewTextHandler(w.logged, &slog.HandlerOptions{Level: level}))
 	w.log = eventstest.New(t)
-	w.node = startNode(t, "n1", w.log.Node("n1"), logger)
+	w.node = startNode(t, "n1", w.log.Node("n1"), logger, edit...)
 	w.handler = New(w.node, Config{Logger: logger, PasswordGrant: true})
 	if t, ok := t.(*testing.T); ok {
 		w.handler = asDescribed(t, w.handler)
@@ -103,6 +106,9 @@ func (w *world) populate(t testing.TB) {
 	}
 	alice, root := w.login(t, "alice"), w.login(t, "root")
 	w.vars["alice"], w.vars["alice-refresh"], w.vars["root"] = alice.AccessToken, alice.RefreshToken, root.AccessToken
+	for _, u := range []string{"alice", "root", "mallory"} {
+		w.vars[u+"-basic"] = base64.StdEncoding.EncodeToString([]byte(u + ":" + passwords[u]))
+	}
 	w.vars["svc-basic"] = base64.StdEncoding.EncodeToString([]byte("svc:" + passwords["svc"]))
 
 	parts, others := strings.Split(alice.AccessToken, "."), strings.Split(root.AccessToken, ".")

@@ -23,9 +23,10 @@ import (
 type account struct {
 	id       events.ID
 	hash     string
-	scope    []string
+	scope    []string // its own, and those that its roles give
 	seq      uint64
 	credSeq  uint64
+	stale    uint64
 	disabled bool
 }
 
@@ -41,7 +42,11 @@ func (n *Node) account(name string) account {
 	if u == nil {
 		return account{}
 	}
-	return account{u.id, u.hash, u.scope, u.seq, u.credSeq, u.disabled}
+	return n.state.accountOf(u)
+}
+
+func (s *state) accountOf(u *user) account {
+	return account{u.id, u.hash, s.grants(u), u.seq, u.credSeq, u.stale, u.disabled}
 }
 
 // checkPassword reports whether pw opens acc. An unknown account, a wrong password and a disabled account cost the same
@@ -196,10 +201,10 @@ func scopeToken(s string) bool {
 
 // grantScope returns what is granted of what was asked: all that is allowed when nothing was asked, and nothing beyond it.
 func grantScope(asked, allowed []string) ([]string, error) {
-	if len(asked) == 0 {
-		return slices.Clone(allowed), nil
+	granted := slices.Clone(allowed)
+	if len(asked) > 0 {
+		granted = nil
 	}
-	var granted []string
 	for _, s := range asked {
 		if !slices.Contains(allowed, s) {
 			return nil, fmt.Errorf("%w: %q may not be granted", ErrInvalidScope, s)
@@ -207,6 +212,9 @@ func grantScope(asked, allowed []string) ([]string, error) {
 		if !slices.Contains(granted, s) {
 			granted = append(granted, s)
 		}
+	}
+	if len(strings.Join(granted, " ")) > maxWords { // what a user has by its roles is bounded for each of them only
+		return nil, fmt.Errorf("%w: it is too much for one token, ask for less", ErrInvalidScope)
 	}
 	return granted, nil
 }

@@ -23,7 +23,7 @@ type LoginRequest struct {
 	Password string
 	Client   string   // authenticated OAuth client, "" for a first-party login
 	Scope    []string // nil asks for all that the user may have
-	Remember bool     // the session gets the longer lifetimes (Config.RememberIdle, RememberTTL)
+	Remember bool     // the session gets the longer lifetimes (Config.Remembered)
 	Origin   Origin
 }
 
@@ -111,10 +111,10 @@ func (i Identity) Subject() string { return i.c.Subject }
 // Client returns the OAuth client id, "" for a first-party login.
 func (i Identity) Client() string { return clientOf(i.c) }
 
-// Session returns the id of the session.
+// Session returns the id of the session; zero for an API key and for Basic, which have none.
 func (i Identity) Session() events.ID { return events.ID(i.c.Session) }
 
-// TokenID returns the "jti".
+// TokenID returns the "jti", or the id of the API key; "" for Basic.
 func (i Identity) TokenID() string { return i.c.ID }
 
 // Scope returns the granted scopes, space separated.
@@ -123,14 +123,14 @@ func (i Identity) Scope() string { return i.c.Scope }
 // Scopes returns the granted scopes. Read only.
 func (i Identity) Scopes() []string { return i.c.Scopes }
 
-// Roles returns the user's roles at issue. Read only.
+// Roles returns the user's roles at issue, less those that give a scope which was not granted. Read only.
 func (i Identity) Roles() []string { return i.c.Roles }
 
-// Expires returns the instant at which the token expires.
-func (i Identity) Expires() time.Time { return time.Unix(i.c.Expires, 0) }
+// Expires returns the instant at which the token or the API key expires; the zero Time if it does not, as Basic.
+func (i Identity) Expires() time.Time { return timeOf(i.c.Expires) }
 
-// IssuedAt returns the instant at which the token was issued.
-func (i Identity) IssuedAt() time.Time { return time.Unix(i.c.IssuedAt, 0) }
+// IssuedAt returns the instant at which the token was issued or the API key made; the zero Time for Basic.
+func (i Identity) IssuedAt() time.Time { return timeOf(i.c.IssuedAt) }
 
 // HasScope reports whether scope was granted.
 func (i Identity) HasScope(scope string) bool { return contains(i.c.Scopes, scope) }

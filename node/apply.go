@@ -179,7 +179,8 @@ func narrows(p events.Payload) bool {
 		return p.Everywhere
 	case *events.SessionRevoked, *events.UserRevoked, *events.ClientRevoked, *events.SigningKeyRevoked, *events.AllRevoked,
 		*events.SecretUser, *events.SecretProfile, *events.SecretPassword, *events.SecretClient, *events.UserEnabled, *events.UserRolesChanged,
-		*events.NodeKey, *events.ClientChanged, *events.ClientEnabled, *events.SecretClientSecret:
+		*events.NodeKey, *events.ClientChanged, *events.ClientEnabled, *events.SecretClientSecret,
+		*events.SecretAPIKey, *events.SecretAPIKeyRotated, *events.APIKeyRevoked, *events.RoleScopes:
 		return true
 	}
 	return false

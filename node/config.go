@@ -44,6 +44,8 @@ type Config struct {
 	AccessTTL   time.Duration    // life of an access token; 0: 5 min
 	RefreshIdle time.Duration    // a refresh token ends when unused for so long; 0: 24 h
 	SessionTTL  time.Duration    // no refresh reaches beyond this; 0: 30 days
+	Remembered  Remembered       // instead of the two above, for users who ask for it
+	Basic       bool             // user name and password are a credential for requests (RFC 7617); false: only for log-ins
 	Grace       time.Duration    // a refresh token may be presented twice within it; 0: 30 s; negative: never
 	CacheTokens int              // verified tokens remembered; 0: 131,072
 	Password    password.Config  // hashing
@@ -52,10 +54,13 @@ type Config struct {
 	Version     string           // build version, told to peers
 	Logger      *slog.Logger     // nil: nothing is logged
 	Break       fence.Mutation   // removes a mechanism, for tests that show it is needed; a program may set it only if fence.Breakable
+}
 
-	// Of sessions whose user asked to be remembered, instead of RefreshIdle and SessionTTL. Not shorter than those.
-	RememberIdle time.Duration // 0: 30 days, or RefreshIdle if that is longer
-	RememberTTL  time.Duration // 0: 180 days, or SessionTTL if that is longer
+// Remembered are the lifetimes of sessions whose user asked to be remembered, instead of RefreshIdle and SessionTTL. They are not
+// shorter than those.
+type Remembered struct {
+	Idle time.Duration // 0: 30 days, or RefreshIdle if that is longer
+	TTL  time.Duration // 0: 180 days, or SessionTTL if that is longer
 }
 
 // opTimeout bounds a command whose caller set no deadline.
@@ -89,8 +94,8 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.AccessTTL, 5*time.Minute)
 	setDefault(&c.RefreshIdle, 24*time.Hour)
 	setDefault(&c.SessionTTL, 30*24*time.Hour)
-	setDefault(&c.RememberIdle, max(30*24*time.Hour, c.RefreshIdle))
-	setDefault(&c.RememberTTL, max(180*24*time.Hour, c.SessionTTL))
+	setDefault(&c.Remembered.Idle, max(30*24*time.Hour, c.RefreshIdle))
+	setDefault(&c.Remembered.TTL, max(180*24*time.Hour, c.SessionTTL))
 	setDefault(&c.Grace, 30*time.Second)
 	setDefault(&c.CacheTokens, 1<<17)
 	c.Limits = c.Limits.withDefaults()
@@ -107,7 +112,7 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("node: token lifetimes must be at least 1s")
 	case c.Alg != "" && !slices.Contains(token.Algorithms(), c.Alg):
 		return c, fmt.Errorf("node: algorithm %q: want one of %s", c.Alg, strings.Join(token.Algorithms(), ", "))
-	case c.RememberIdle < c.RefreshIdle || c.RememberTTL < c.SessionTTL:
+	case c.Remembered.Idle < c.RefreshIdle || c.Remembered.TTL < c.SessionTTL:
 		return c, errors.New("node: remembered sessions must not be shorter than others")
 	case c.AccessTTL > maxAccessTTL:
 		return c, errors.New("node: access tokens live at most 24h")

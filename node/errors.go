@@ -28,6 +28,11 @@ var (
 	// ErrStale is an ErrInvalidToken: roles changed after it was issued; refreshing gives a good one.
 	ErrStale = fmt.Errorf("%w: claims are out of date, refresh the token", ErrInvalidToken)
 
+	// ErrInvalidKey is an ErrInvalidToken: the API key is unknown, expired or revoked, or its owner is disabled.
+	ErrInvalidKey = fmt.Errorf("%w: API key", ErrInvalidToken)
+	// ErrInvalidBasic: user name and password of a request are not good, and not which. 401.
+	ErrInvalidBasic = errors.New("invalid user name or password")
+
 	// ErrInvalidGrant: wrong name or password, or a refresh token that is not good (RFC 6749 section 5.2).
 	ErrInvalidGrant = errors.New("invalid grant")
 	// ErrInvalidClient: client authentication failed.
@@ -38,6 +43,8 @@ var (
 	ErrBadRequest = errors.New("bad request")
 	// ErrWrongPassword: the password that proves who asks is not good. 403.
 	ErrWrongPassword = errors.New("wrong password")
+	// ErrUnsupportedToken: an API key, which has no session, where tokens are revoked; its owner revokes it. 400.
+	ErrUnsupportedToken = errors.New("an API key cannot be revoked as a token is")
 	// ErrOwnAccount: an administrator asks for what would take the administration out of its own hands. 409.
 	ErrOwnAccount = errors.New("not upon one's own account")
 	// ErrExists: the name is taken.

@@ -13,6 +13,7 @@ func (s *state) foldSecretUser(seq uint64, e *events.Event, d *events.SecretUser
 	u := &user{
 		id: d.User, name: d.Name, hash: d.Hash, roles: slices.Clone(d.Roles), scope: slices.Clone(d.Scope),
 		email: d.Email, fullName: d.FullName, seq: seq, credSeq: seq, created: e.Time.Unix(), disabled: d.Disabled,
+		flag: s.newFlag(!d.Disabled),
 	}
 	s.users[u.id], s.names[u.name] = u, u
 	s.owe(seq, e, &events.UserCreated{User: u.id, Roles: u.roles, Secret: seq})
@@ -29,6 +30,7 @@ func (s *state) foldSecretPassword(seq uint64, e *events.Event, d *events.Secret
 		return voidChanged
 	}
 	u.hash, u.seq, u.credSeq = d.Hash, seq, seq
+	s.renewFlag(&u.flag, !u.disabled)
 	s.endUser(u, seq, d.Except)
 	s.owe(seq, e, &events.PasswordChanged{User: u.id, Secret: seq})
 	return ""
@@ -53,6 +55,9 @@ func (s *state) foldSecretProfile(seq uint64, e *events.Event, d *events.SecretP
 		return voidExists
 	case u.name == d.Name && u.email == d.Email && u.fullName == d.FullName:
 		return voidNoop
+	}
+	if u.name != d.Name {
+		s.renewFlag(&u.flag, !u.disabled) // the old name and the password are no credential any more
 	}
 	delete(s.names, u.name)
 	u.name, u.email, u.fullName, u.seq = d.Name, d.Email, d.FullName, seq
@@ -93,7 +98,13 @@ func (s *state) foldUserRevoked(seq uint64, d *events.UserRevoked) voidReason {
 	}
 	u.seq = seq
 	s.endUser(u, seq, except)
+	if d.Cause == "" {
+		s.renewFlag(&u.flag, !u.disabled)
+	} else {
+		s.renewAccess(u)
+	}
 	if d.Cause == "deleted" {
+		s.endAccess(u, seq)
 		delete(s.users, u.id)
 		delete(s.names, u.name)
 	}
@@ -127,6 +138,7 @@ func (s *state) foldUserEnabled(seq uint64, d *events.UserEnabled) voidReason {
 		return voidNoop
 	}
 	u.disabled, u.seq = false, seq
+	s.renewAccess(u)
 	s.touch(seq)
 	return ""
 }
@@ -147,6 +159,7 @@ func (s *state) foldUserRolesChanged(seq uint64, d *events.UserRolesChanged) voi
 	for ses := u.head; ses != nil; ses = ses.next {
 		s.renewWord(ses)
 	}
+	s.renewAccess(u)
 	s.touch(seq)
 	return ""
 }

@@ -211,12 +211,23 @@ func (sc *scenario) at(arg map[string]string, key, name string) uint64 {
 		if ses := sc.s.sessions[testID(name)]; ses != nil {
 			return ses.seq
 		}
+	case "key":
+		if k := sc.s.access.keys[testID(name)]; k != nil {
+			return k.seq
+		}
+	case "role":
+		if r := sc.s.access.roles[name]; r != nil {
+			return r.seq
+		}
 	}
 	return 0
 }
 
-// live reports what a verification of a session's tokens would find.
+// live reports what a verification of a session's tokens, or of a key that it has seen before, would find.
 func (sc *scenario) live(name string) bool {
+	if k := sc.s.access.keys[testID(name)]; k != nil {
+		return sc.s.access.live.Live(k.flag)
+	}
 	ses := sc.s.sessions[testID(name)]
 	return ses != nil && sc.s.words.Live(ses.word)
 }
@@ -231,6 +242,7 @@ func (sc *scenario) print() string {
 	for _, c := range sc.s.clients {
 		lines = append(lines, fmt.Sprintf("client %s seq %d cutoff %d disabled %v", c.id, c.seq, c.cutoff, c.disabled))
 	}
+	lines = append(lines, sc.printAccess()...)
 	lines = append(lines, fmt.Sprintf("sessions %d revoked %d records owed %d words %d",
 		len(sc.s.sessions), sc.s.revoked.Len(), len(sc.s.records), sc.s.freeWord.next))
 	slices.Sort(lines)

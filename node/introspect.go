@@ -18,21 +18,20 @@ type TokenInfo struct {
 	Client   string // "client_id"
 	Scope    string // space separated
 	Roles    []string
-	Issuer   string
-	Audience []string // none for a refresh token
-	ID       string   // "jti"; "" for a refresh token
-	Session  events.ID
+	Issuer   string    // "" for an API key
+	Audience []string  // none for a refresh token and an API key
+	ID       string    // "jti", or the id of an API key; "" for a refresh token
+	Session  events.ID // zero for an API key
 
-	// Unix seconds.
+	// Unix seconds. Expires is 0 for an API key that does not expire.
 	IssuedAt, NotBefore, Expires, AuthTime int64
 }
 
-// Introspect returns what there is to say about a token, and whether it is good: an access token that Verify accepts, or a refresh
-// token that Refresh would rotate for its client. A refresh token is good for nobody but its own client, so that no service
+// Introspect returns what there is to say about a token, and whether it is good: an access token or an API key that Verify accepts, or
+// a refresh token that Refresh would rotate for its client. A refresh token is good for nobody but its own client, so that no service
 // takes one for an access token: client is the one that asks, "" for a first-party login. Both answers hold under a lease only,
 // else the error is ErrNotCurrent.
 func (n *Node) Introspect(ctx context.Context, tok, client string) (info TokenInfo, active bool, err error) {
-	// API keys are access tokens in this: what Verify accepts is good.
 	look := n.introspectAccess
 	if strings.HasPrefix(tok, token.RefreshPrefix) {
 		look = func(ctx context.Context, tok string) (TokenInfo, error) { return n.introspectRefresh(ctx, tok, client) }
@@ -55,6 +54,9 @@ func (n *Node) introspectAccess(ctx context.Context, tok string) (TokenInfo, err
 	info := TokenInfo{
 		Subject: c.Subject, Client: c.ClientID, Scope: c.Scope, Roles: c.Roles, Issuer: c.Issuer, Audience: c.Audience, ID: c.ID,
 		Session: events.ID(c.Session), IssuedAt: c.IssuedAt, NotBefore: max(c.NotBefore, c.IssuedAt), Expires: c.Expires, AuthTime: c.AuthTime,
+	}
+	if c.Expires == never {
+		info.Expires = 0
 	}
 	lease := n.hot.lease.Load()
 	if user, err := events.ParseID(c.Subject); err == nil {

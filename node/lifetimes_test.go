@@ -24,7 +24,7 @@ func TestLifetimeScenario(t *testing.T) {
 		r := newRig(t)
 		r.edit = func(c *Config) {
 			c.AccessTTL, c.RefreshIdle, c.SessionTTL = 10*time.Second, time.Minute, 5*time.Minute
-			c.RememberIdle, c.RememberTTL = 4*time.Minute, 20*time.Minute
+			c.Remembered = Remembered{4 * time.Minute, 20 * time.Minute}
 			c.Lease = 20 * time.Second // fewer beats in all the time
 		}
 		r.start("a")

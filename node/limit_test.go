@@ -162,12 +162,12 @@ func TestRightPasswordsAreNotLimited(t *testing.T) {
 		if limited != 0 || others != 60 {
 			t.Errorf("%d of 60 right passwords were limited", limited)
 		}
+		r.same()
 		for name, n := range r.nodes {
 			if left := n.state.guesses.Len(); left != 0 {
 				t.Errorf("%s still counts %d", name, left)
 			}
 		}
-		r.same()
 	})
 }
 

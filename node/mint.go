@@ -59,16 +59,17 @@ func (n *Node) claims(ses *session, g generation) (*token.Claims, token.Refresh)
 		return c, token.Refresh{}
 	}
 	u := ses.user
-	c.Subject, c.Roles = u.id.String(), u.roles
+	c.Subject = u.id.String()
 	// Roles and scope are read now: the token rests on what changed them last, and is not stale.
 	c.Issued = max(c.Issued, u.stale)
 	if ses.client != nil {
 		c.Issued = max(c.Issued, ses.client.stale)
 	}
+	allowed := n.state.grants(u)
 	c.Scopes = slices.DeleteFunc(c.Scopes, func(s string) bool {
-		return !slices.Contains(u.scope, s) && !isOpenID(s) || !ses.client.allows(s) || g.only != nil && !slices.Contains(g.only, s)
+		return !slices.Contains(allowed, s) && !isOpenID(s) || !ses.client.allows(s) || g.only != nil && !slices.Contains(g.only, s)
 	})
-	c.Scope = strings.Join(c.Scopes, " ")
+	c.Scope, c.Roles = strings.Join(c.Scopes, " "), n.state.rolesWithin(u, c.Scopes)
 	return c, token.Refresh{Session: ses.id, Epoch: n.state.epoch, Generation: g.number, Seq: g.seq}
 }
 

@@ -57,8 +57,10 @@ type hot struct {
 	lease   atomic.Pointer[fence.Lease]
 	cache   *token.Cache
 	words   *revoke.Words
-	logTime atomic.Int64 // Unix seconds
+	access  *revoke.Words // flags of API keys and of users
+	logTime atomic.Int64  // Unix seconds
 	applied atomic.Uint64
+	basic   basicCache // has a lock
 	watches watches
 }
 
@@ -113,10 +115,10 @@ func prepare(cfg Config) (*Node, error) {
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.cfg.Log = n.clock.faults.disturb(cfg.Log)
 	n.hot.cache = token.NewCache(cfg.CacheTokens)
-	n.hot.words = n.state.words
+	n.hot.words, n.hot.access = n.state.words, n.state.access.live
 	n.signing.revoked = make(chan struct{}, 1)
 	n.signing.gate = token.Verifier{Issuer: cfg.Issuer, Audience: cfg.Audience, Key: n.accessKey}
-	n.clients.key = newKey()
+	n.clients.key, n.hot.basic.key = newKey(), newKey()
 	n.keeping.init(n, id)
 	n.wait.init()
 	// The file names this life before the log does: the next life can then say which one it replaces, whatever happens.

@@ -73,7 +73,7 @@ func (n *Node) ChangePassword(ctx context.Context, c PasswordChange) error {
 func (n *Node) ownAccount(user, session events.ID) (acc account, name string, err error) {
 	err = n.whileCurrent(func() {
 		if u := n.state.users[user]; u != nil && u.has(n.state, session) {
-			acc, name = account{u.id, u.hash, u.scope, u.seq, u.credSeq, u.disabled}, u.name
+			acc, name = n.state.accountOf(u), u.name
 		}
 	})
 	if err == nil && acc.id.IsZero() {

@@ -13,11 +13,13 @@ import (
 // RevokeToken ends the session of an access or a refresh token, and with it all tokens of the session (RFC 7009 section 2.1). It
 // returns nil only when no replica accepts the token any more; that holds from the start for what no replica ever accepted. That
 // this one does not accept it (its key was revoked, or its session ended so long ago that it is forgotten) says nothing about one
-// that lags within its lease: it is waited for. client is the authenticated client, "" for none: a token of another one's session is ErrInvalidGrant. An expired access
-// token is as good as a fresh one, a refresh token that was used before as good as its successor. When ctx ends after the
-// commit the error is a *PendingError.
+// that lags within its lease: it is waited for. client is the authenticated client, "" for none: a token of another one's session is
+// ErrInvalidGrant. An expired access token is as good as a fresh one, a refresh token that was used before as good as its successor.
+// An API key is ErrUnsupportedToken. When ctx ends after the commit the error is a *PendingError.
 func (n *Node) RevokeToken(ctx context.Context, tok, client string, o Origin) error {
-	// API keys are no sessions: they are revoked by their owner.
+	if _, _, isKey := parseAPIKey(tok); isKey {
+		return ErrUnsupportedToken
+	}
 	owner := n.ownerOfAccess
 	if strings.HasPrefix(tok, token.RefreshPrefix) {
 		owner = n.ownerOfRefresh

@@ -211,3 +211,14 @@ func TestFirstPartyClientIsReserved(t *testing.T) {
 		}
 	})
 }
+
+// To be told that an API key was revoked, when all that could be ended is a session, would be wrong.
+func TestRevokeTokenRefusesAPIKey(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		_, text := r.key(nil)
+		if err := r.nodes["b"].RevokeToken(context.Background(), text, "", Origin{}); !errors.Is(err, ErrUnsupportedToken) {
+			t.Error(err)
+		}
+		r.accepted(Tokens{AccessToken: text})
+	})
+}

@@ -108,7 +108,7 @@ func (n *Node) newSession(user events.ID, userSeq uint64, client string, scope [
 // lifetimes returns how long a session may be idle and how long it may live at all, in seconds.
 func (n *Node) lifetimes(remember bool) (idle, ttl int64) {
 	if remember {
-		return seconds(n.cfg.RememberIdle), seconds(n.cfg.RememberTTL)
+		return seconds(n.cfg.Remembered.Idle), seconds(n.cfg.Remembered.TTL)
 	}
 	return seconds(n.cfg.RefreshIdle), seconds(n.cfg.SessionTTL)
 }

@@ -23,7 +23,7 @@ const dedupeWindow = 2 * time.Minute
 // state is what the log means: a deterministic fold that reads no clock and no randomness, so that equal prefixes give
 // equal states on every replica.
 //
-// It has one writer, the apply loop. words and revoked are read without a lock by the verification path; everything
+// It has one writer, the apply loop. words, access.live and revoked are read without a lock by the verification path; everything
 // else is read under Node.mu.
 type state struct {
 	epoch   events.ID
@@ -38,6 +38,7 @@ type state struct {
 	keyring
 	sessions map[events.ID]*session
 	records  map[uint64]record // secret events whose public record is not in the log yet
+	access   access
 
 	words    *revoke.Words
 	revoked  *revoke.Set
@@ -70,6 +71,8 @@ type user struct {
 	head     *session // its live sessions, newest first
 	count    int
 	networks networks
+	keys     []*apiKey // oldest first
+	flag     uint32    // index of its live flag, for what was verified by its name and password
 }
 
 // session is a live login. Times are Unix seconds.
@@ -156,6 +159,7 @@ func newState() *state {
 		},
 		sessions: map[events.ID]*session{},
 		records:  map[uint64]record{},
+		access:   newAccess(),
 		words:    &revoke.Words{},
 		revoked:  revoke.NewSet(),
 		guesses:  limit.NewTable(maxCounted),
@@ -228,6 +232,10 @@ func (s *state) fold(seq uint64, e *events.Event) voidReason {
 		return s.foldUserRolesChanged(seq, d)
 	case *events.SecretProfile:
 		return s.foldSecretProfile(seq, e, d)
+	case *events.APIKeyCreated:
+		return s.foldRecord(d.Secret)
+	case *events.APIKeyRotated:
+		return s.foldRecord(d.Secret)
 	case *events.UserCreated:
 		return s.foldRecord(d.Secret)
 	case *events.UserChanged:
@@ -238,6 +246,16 @@ func (s *state) fold(seq uint64, e *events.Event) voidReason {
 		return s.foldAttemptStarted(seq, e, d)
 	case *events.AttemptsForgiven:
 		return s.foldAttemptsForgiven(e, d)
+	case *events.SecretAPIKey:
+		return s.foldSecretAPIKey(seq, e, d)
+	case *events.SecretAPIKeyRotated:
+		return s.foldSecretAPIKeyRotated(seq, e, d)
+	case *events.APIKeyRevoked:
+		return s.foldAPIKeyRevoked(seq, d)
+	case *events.APIKeyUsed:
+		return s.foldAPIKeyUsed(d)
+	case *events.RoleScopes:
+		return s.foldRoleScopes(seq, d)
 	case *events.NodeKey:
 		return s.foldNodeKey(seq, e, d)
 	case *events.LogStarted:

@@ -16,13 +16,16 @@ import (
 // send it, it learns of it after the election only, so that is what the bound allows for.
 const catchUp = 5 * time.Second
 
-// Verify returns for whom an access token speaks. It takes three steps in this order (design section 4): read the end of
+// Verify returns for whom an access token or an API key speaks. It takes three steps in this order (design section 4): read the end of
 // the lease; look into the state; read the clocks and compare them with that same end. Looking first would be wrong: the
 // lease read afterwards may be a new one, granted after a revocation was applied in between.
 //
-// Errors: ErrInvalidToken (with ErrExpired, ErrRevoked, ErrStale) only under a valid lease, else ErrNotCurrent. A token
-// that was verified before costs no allocation and no lock.
+// Errors: ErrInvalidToken (with ErrExpired, ErrRevoked, ErrStale, ErrInvalidKey) only under a valid lease, else ErrNotCurrent.
+// What was verified before costs no allocation and no lock.
 func (n *Node) Verify(ctx context.Context, accessToken string) (Identity, error) {
+	if IsAPIKey(accessToken) {
+		return n.verifyAPIKey(accessToken)
+	}
 	if fence.Breakable && n.cfg.Break&brokenVerify != 0 {
 		return n.verifyBroken(ctx, accessToken)
 	}
@@ -133,7 +136,7 @@ func (n *Node) catchUp(ctx context.Context, seq uint64) error {
 	}
 }
 
-// look asks the state about the session of an authentic token. It returns the index of the session's live flag.
+// look asks the state about the session of an authentic token, or about another credential that was verified. It returns the index of the session's live flag.
 func (n *Node) look(c *token.Claims) (word uint32, err error) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
@@ -141,6 +144,9 @@ func (n *Node) look(c *token.Claims) (word uint32, err error) {
 }
 
 func (s *state) look(c *token.Claims) (word uint32, err error) {
+	if c.KeyID == "" {
+		return s.lookAgain(c)
+	}
 	if k := s.keys[c.KeyID]; k == nil || k.revoked {
 		return 0, fmt.Errorf("%w: signing key is not known or was revoked", ErrInvalidToken)
 	}

@@ -71,11 +71,16 @@ func (n *Node) beginWatch(w *Watch) error {
 	if err != nil {
 		return err
 	}
-	return n.hot.watches.add(w, flagOf(word))
+	return n.hot.watches.add(w, flagOf(w.claims, word))
 }
 
-// flagOf returns the flag of what look has found.
-func flagOf(word uint32) liveFlag { return liveFlag(word) }
+// flagOf returns the flag of what look has found for c.
+func flagOf(c *token.Claims, word uint32) liveFlag {
+	if c.KeyID == "" { // an API key or Basic
+		return accessFlag(word)
+	}
+	return liveFlag(word)
+}
 
 // Context returns the context that ends with the token.
 func (w *Watch) Context() context.Context { return w.ctx }
@@ -205,7 +210,7 @@ func (n *Node) endDead() {
 			continue
 		}
 		ws.unlink(w)
-		ws.link(w, flagOf(word))
+		ws.link(w, flagOf(w.claims, word))
 	}
 }
 

@@ -49,11 +49,19 @@ func (c *initCmd) check(ctx context.Context, a *admin) error {
 	if err != nil {
 		return err
 	}
-	if i := slices.IndexFunc(users, isAdmin); i >= 0 && !c.Another {
+	roles, err := a.roles(ctx)
+	if err != nil {
+		return err
+	}
+	if i := slices.IndexFunc(users, func(u user) bool { return isAdmin(u, roles) }); i >= 0 && !c.Another {
 		return fmt.Errorf("there is an administrator already: %s; --another creates one more", users[i].Name)
 	}
 	return nil
 }
 
-// isAdmin reports whether u may administer users.
-func isAdmin(u user) bool { return slices.Contains(u.Scopes, "admin") && !u.Disabled }
+// isAdmin reports whether u may administer users, by a scope of its own or of one of its roles.
+func isAdmin(u user, roles []role) bool {
+	return !u.Disabled && (slices.Contains(u.Scopes, "admin") || slices.ContainsFunc(roles, func(r role) bool {
+		return slices.Contains(u.Roles, r.Name) && slices.Contains(r.Scopes, "admin")
+	}))
+}

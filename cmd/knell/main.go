@@ -27,6 +27,8 @@ type cli struct {
 	Init    initCmd    `cmd:"" help:"Create the first administrator, with access to the data directory."`
 	User    userCmd    `cmd:"" help:"Administer users, with access to the data directory."`
 	Client  clientCmd  `cmd:"" help:"Administer OAuth clients, with access to the data directory."`
+	APIKey  apiKeyCmd  `cmd:"" name:"apikey" help:"Administer API keys, with access to the data directory."`
+	Role    roleCmd    `cmd:"" help:"Say what roles give, with access to the data directory."`
 	Key     keyCmd     `cmd:"" help:"Administer the keys that tokens are signed with, with access to the data directory."`
 	Revoke  revokeCmd  `cmd:"" help:"End sessions and tokens, with access to the data directory; returns when no replica accepts them any more."`
 	Status  statusCmd  `cmd:"" help:"Show what a replica knows about itself and its peers."`

@@ -163,8 +163,8 @@ func TestServe(t *testing.T) {
 	expect(0, "enabled alice", "", "user", "enable", "alice")
 	login(t, base, "alice", "looking-glass-1871", 200)
 	expect(0, "ended the sessions of alice", "", "user", "logout", "alice")
-	expect(0, `alice has roles "reader" and scopes "notes"`, "", "user", "roles", "alice", "--scope", "notes")
-	expect(0, `alice has roles "" and scopes "notes"`, "", "user", "roles", "alice", "--role=")
+	checkRoles(expect)
+	checkAPIKeys(t, dir, base, expect)
 	expect(1, "the name is taken", "", "user", "add", "alice") // before there is a password
 	expect(1, "there is no user", "", "user", "passwd", "nobody")
 	expect(2, "not UTF-8", "caf\xe9-password\n", "user", "add", "latin1")

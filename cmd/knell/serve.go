@@ -39,6 +39,7 @@ type tokenFlags struct {
 	Grace          time.Duration `env:"KNELL_GRACE" default:"30s" help:"A refresh token may be presented again for so long; 0: never."`
 	SigningAlg     string        `env:"KNELL_SIGNING_ALG" enum:"EdDSA,ES256,RS256" default:"EdDSA" placeholder:"ALG" help:"Algorithm of this replica's tokens: EdDSA, ES256 or RS256. Another one than before makes a new key."`
 	PasswordGrant  bool          `env:"KNELL_PASSWORD_GRANT" help:"Let clients log users in with name and password at /token; for first parties only."`
+	Basic          bool          `env:"KNELL_BASIC" help:"Take user name and password with any request (HTTP Basic), beside access tokens and API keys; the same on all replicas."`
 	HashWorkers    int           `env:"KNELL_HASH_WORKERS" default:"0" help:"Passwords hashed at the same time; 0: as many as leave room for verification."`
 	TrustedProxies []network     `env:"KNELL_TRUSTED_PROXIES" placeholder:"ADDR" help:"Addresses or ranges of proxies whose X-Forwarded-For is believed."`
 }

@@ -117,10 +117,10 @@ func (f *tokenFlags) check() []error {
 // node returns the settings of package node.
 func (f *tokenFlags) node() node.Config {
 	cfg := node.Config{
-		Issuer: f.Issuer, Audience: f.Audience, Alg: f.SigningAlg,
+		Issuer: f.Issuer, Audience: f.Audience, Alg: f.SigningAlg, Basic: f.Basic,
 		AccessTTL: f.AccessTTL, RefreshIdle: f.RefreshIdle, SessionTTL: f.SessionTTL, Grace: f.Grace,
-		RememberIdle: f.RememberIdle, RememberTTL: f.RememberTTL,
-		Password: password.Config{Workers: f.HashWorkers},
+		Remembered: node.Remembered{Idle: f.RememberIdle, TTL: f.RememberTTL},
+		Password:   password.Config{Workers: f.HashWorkers},
 	}
 	if f.Grace == 0 { // there, zero is the default
 		cfg.Grace = -1

@@ -192,7 +192,7 @@ func (d *demo) places(s *style, took time.Duration) {
 	row("ready after", round(took))
 	s.title("Demo accounts")
 	for _, u := range []node.NewUser{alice, demoRoot, mallory} {
-		note := "scope " + strings.Join(u.Scope, " ")
+		note := "role " + strings.Join(u.Roles, " ") + ": scope " + strings.Join(demoScope(u), " ")
 		if u.Disabled {
 			note = "disabled"
 		}

@@ -111,6 +111,8 @@ func codeOf(status int) codes.Code {
 		return codes.Unauthenticated
 	case http.StatusServiceUnavailable:
 		return codes.Unavailable
+	case http.StatusTooManyRequests:
+		return codes.ResourceExhausted
 	}
 	return codes.PermissionDenied
 }

@@ -163,7 +163,7 @@ func TestDenial(t *testing.T) {
 		fmt.Fprint(w, `{"no":"!"}`)
 	})
 	for s, code := range map[int]codes.Code{
-		401: codes.Unauthenticated, 403: codes.PermissionDenied, 503: codes.Unavailable, 400: codes.PermissionDenied, 500: codes.PermissionDenied,
+		401: codes.Unauthenticated, 403: codes.PermissionDenied, 503: codes.Unavailable, 429: codes.ResourceExhausted, 400: codes.PermissionDenied, 500: codes.PermissionDenied,
 		204: codes.PermissionDenied, 302: codes.PermissionDenied,
 	} {
 		status = s

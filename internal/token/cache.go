@@ -42,7 +42,7 @@ type tables struct {
 //
 // A slot is written once and never reused: an entry lives until its table is dropped as a whole, and a reader that still
 // walks a dropped table finds what was true. So readers need no lock, and there is no ABA. Only Session may change in a
-// published slot, together with Expires in one atomic word: any of its values belongs to the same token.
+// published slot, together with Expires in one atomic word, and the claims: any of their values belongs to the same token.
 type table struct {
 	slots []slot
 	mask  uint64
@@ -117,7 +117,8 @@ func (c *Cache) Lookup(token string) (Entry, bool) {
 }
 
 // Insert remembers a token that passed the gate. Any goroutine may call it. The claims of a token never change; Expires and
-// Session may, and the last Insert counts. A session index may serve another session only when all tokens that were
+// Session may, and the last Insert counts. Where claims do change, for a credential that is no token, a Lookup may return
+// those of one Insert with the Session of another: the caller must be able to tell. A session index may serve another session only when all tokens that were
 // inserted with it have expired: the cache forgets none of them on demand.
 func (c *Cache) Insert(token string, e Entry) {
 	lo, hi, ok := c.tagger.tag(token)
@@ -134,6 +135,7 @@ func (c *Cache) put(lo, hi uint64, e Entry, newer bool) {
 	ts := c.tables.Load()
 	if s := ts.current.find(lo, hi); s != nil {
 		if newer {
+			s.claims.Store(e.Claims)
 			s.meta.Store(e.meta())
 		}
 		return

@@ -1,0 +1,103 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+)
+
+// What a role gives is granted, and changes for everybody at once.
+func TestRoleScopes(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		ctx, o := context.Background(), Origin{Actor: "test"}
+		set := func(at, role string, scope ...string) {
+			t.Helper()
+			if err := r.nodes[at].SetRoleScopes(ctx, role, scope, o); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := r.login("b")
+		set("a", "reader", "reports", "notes")
+		r.refused(before, ErrStale)
+		tok := r.login("c")
+		id := must(r.nodes["a"].Verify(ctx, tok.AccessToken))(t)
+		if id.Scope() != "profile notes reports" || !slices.Equal(id.Roles(), []string{"reader"}) {
+			t.Errorf("scope %q, roles %v", id.Scope(), id.Roles())
+		}
+		set("b", "reader", "reports", "notes") // nothing changes
+		r.accepted(tok)
+		set("b", "other", "admin")
+		r.accepted(tok)
+
+		// Whoever asks for less does not have the role either.
+		less := must(r.nodes["b"].Login(ctx, LoginRequest{Name: "alice", Password: alicePassword, Scope: []string{"notes"}}))(t)
+		if id := must(r.nodes["a"].Verify(ctx, less.AccessToken))(t); id.Scope() != "notes" || len(id.Roles()) != 0 {
+			t.Errorf("scope %q, roles %v", id.Scope(), id.Roles())
+		}
+		// What is taken away is gone from the session, too.
+		set("c", "reader")
+		r.refused(tok, ErrStale)
+		fresh := must(r.nodes["c"].Refresh(ctx, RefreshRequest{Token: tok.RefreshToken}))(t)
+		if id := must(r.nodes["a"].Verify(ctx, fresh.AccessToken))(t); id.Scope() != "profile notes" {
+			t.Errorf("scope %q", id.Scope())
+		}
+		if roles := r.nodes["a"].Roles(); len(roles) != 1 || roles[0].Name != "other" {
+			t.Errorf("roles %v", roles)
+		}
+		for _, err := range []error{
+			r.nodes["a"].SetRoleScopes(ctx, "two words", nil, o), r.nodes["a"].SetRoleScopes(ctx, "x", []string{"a", "a"}, o),
+			r.nodes["a"].SetRoleScopes(ctx, "x", manyWords(20), o),
+		} {
+			if !errors.Is(err, ErrBadRequest) {
+				t.Error(err)
+			}
+		}
+		r.same()
+	})
+}
+
+// A user whose roles give more than a token can hold has to say what is needed.
+func TestRolesThatGiveTooMuch(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		ctx := context.Background()
+		u, _ := r.nodes["a"].UserByName("alice")
+		for _, err := range []error{
+			r.nodes["a"].SetRoleScopes(ctx, "reader", manyWords(32)[:16], Origin{}), r.nodes["a"].SetRoleScopes(ctx, "writer", manyWords(32)[16:], Origin{}),
+			r.nodes["a"].SetRoles(ctx, u.ID, []string{"reader", "writer"}, nil, Origin{}),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, scope := range [][]string{nil, manyWords(32)} {
+			if _, err := r.nodes["b"].Login(ctx, LoginRequest{Name: "alice", Password: alicePassword, Scope: scope}); !errors.Is(err, ErrInvalidScope) {
+				t.Errorf("all of it: %v", err)
+			}
+		}
+		r.accepted(must(r.nodes["b"].Login(ctx, LoginRequest{Name: "alice", Password: alicePassword, Scope: manyWords(32)[3:5]}))(t))
+	})
+}
+
+// Replicas that change one role at once change it one after the other.
+func TestRoleScopesRace(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		var all sync.WaitGroup
+		for name, n := range r.nodes {
+			all.Go(func() {
+				if err := n.SetRoleScopes(context.Background(), "reader", []string{name}, Origin{}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		r.same()
+		first := r.nodes["a"].Roles()
+		for _, n := range r.nodes {
+			if got := n.Roles(); len(got) != 1 || got[0].Scope[0] != first[0].Scope[0] {
+				t.Errorf("%v, another has %v", got, first)
+			}
+		}
+	})
+}
