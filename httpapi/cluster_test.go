@@ -26,7 +26,7 @@ type cluster struct {
 }
 
 // replicas runs f in a bubble.
-func replicas(t *testing.T, cfg Config, f func(t *testing.T, c *cluster)) {
+func replicas(t *testing.T, cfg Config, f func(t *testing.T, c *cluster), edit ...func(*node.Config)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		c := &cluster{t: t, log: map[string]*eventstest.Node{}, nodes: map[string]*node.Node{}, api: map[string]http.Handler{}}
@@ -34,7 +34,7 @@ func replicas(t *testing.T, cfg Config, f func(t *testing.T, c *cluster)) {
 		var n *node.Node
 		for _, name := range []string{"a", "b", "c"} {
 			c.log[name] = log.Node(name)
-			n = startNode(t, name, c.log[name], slog.New(slog.DiscardHandler))
+			n = startNode(t, name, c.log[name], slog.New(slog.DiscardHandler), edit...)
 			cfg.PasswordGrant = true
 			c.nodes[name], c.api[name] = n, New(n, cfg)
 		}

@@ -15,9 +15,12 @@ func TestCORS(t *testing.T) {
 	got := call(h, "OPTIONS", "/token", "", "Origin: "+app, method, "Access-Control-Request-Headers: authorization")
 	expect(t, got, 204, "Access-Control-Allow-Origin: "+app, "Access-Control-Allow-Methods: POST", "Access-Control-Max-Age: 600",
 		"Access-Control-Allow-Credentials: -", "Vary: Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
-	if !strings.Contains(got.Header().Get("Access-Control-Allow-Headers"), "Authorization") {
-		t.Error("a page may not send its token")
+	for _, name := range []string{"Authorization", "X-API-Key"} {
+		if !strings.Contains(got.Header().Get("Access-Control-Allow-Headers"), name) {
+			t.Errorf("a page may not send %s", name)
+		}
 	}
+	expect(t, call(h, "OPTIONS", "/api-keys", "", "Origin: "+app, "Access-Control-Request-Method: POST"), 204, "Access-Control-Allow-Methods: GET, POST")
 	expect(t, call(h, "OPTIONS", "/profile", "", "Origin: http://localhost:3000", "Access-Control-Request-Method: GET"), 204,
 		"Access-Control-Allow-Origin: http://localhost:3000", "Access-Control-Allow-Methods: GET")
 	for _, other := range []string{"https://evil.example", "null", "http://app.example.com", app + ".evil.example", app + ":8443", "HTTPS://APP.EXAMPLE.COM", "*"} {

@@ -1,9 +1,12 @@
 package httpapi
 
 import (
+	"encoding/base64"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/knell-auth/knell/node"
 )
@@ -64,4 +67,47 @@ func TestEveryWayIsStopped(t *testing.T) {
 		expect(t, call(b, "POST", "/token", "grant_type=password&username=carol&password=wrong-password", formType), 429)
 		expect(t, call(b, "GET", "/profile", "", bearer), 200)
 	})
+}
+
+// A user name and a password that come with a request are limited too, which is said to proxies as to everybody. A token of the same
+// user is not. The answer has the request id of what is recorded.
+func TestBasicIsStopped(t *testing.T) {
+	replicas(t, Config{}, func(t *testing.T, c *cluster) {
+		session := c.login("a")
+		h := asDescribed(t, c.api["a"])
+		guess := "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("alice:wrong-password"))
+		right := "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("alice:"+passwords["alice"]))
+		got := call(h, "GET", "/verify", "", guess)
+		expect(t, got, 401)
+		if id := got.Header().Get("X-Request-Id"); !strings.Contains(got.Body.String(), id) || !c.recorded(id) {
+			t.Errorf("nothing is recorded about request %q", id)
+		}
+		for range 8 {
+			call(h, "GET", "/profile", "", guess)
+		}
+		for _, path := range []string{"/verify", "/profile", "/sessions", "/users", "/userinfo"} {
+			for _, credential := range []string{guess, right} {
+				got := call(h, "GET", path, "", credential)
+				expect(t, got, 429, "Content-Type: application/problem+json", "WWW-Authenticate: -")
+				if seconds, err := strconv.Atoi(got.Header().Get("Retry-After")); err != nil || seconds < 1 {
+					t.Errorf("%s: Retry-After %d, %v", path, seconds, err)
+				}
+			}
+		}
+		expect(t, call(h, "GET", "/profile", "", session), 200)
+	}, withBasic)
+}
+
+// recorded reports whether the log has an event of a request.
+func (c *cluster) recorded(requestID string) (found bool) {
+	c.t.Helper()
+	synctest.Wait()
+	_, err := c.node.ReadLog(c.t.Context(), 0, 0, func(e node.LogEntry) error {
+		found = found || strings.Contains(string(e.Event), requestID)
+		return nil
+	})
+	if err != nil {
+		c.t.Error(err)
+	}
+	return found
 }

@@ -76,12 +76,20 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 		t.Errorf("not described:\n\t%s", strings.Join(missing, "\n\t"))
 	}
 	ids := map[string]bool{}
+	schemes := theDocument(t, h)["components"].(map[string]any)["securitySchemes"].(map[string]any)
 	for _, op := range newAPI(&scripted{}, Config{}).operations() {
 		if !h.Match(chi.NewRouteContext(), op.method, strings.ReplaceAll(op.path, "{id}", "x")) {
 			t.Errorf("%s is described, and there is no such route", &op)
 		}
 		if op.summary == "" || ids[op.id()] {
 			t.Errorf("%s has no summary, or the id of another", &op)
+		}
+		for _, way := range op.security() {
+			for name := range way {
+				if schemes[name] == nil {
+					t.Errorf("%s asks for %q, which is no scheme", &op, name)
+				}
+			}
 		}
 		ids[op.id()] = true
 	}
@@ -90,6 +98,9 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 // What stands before a handler is what is described.
 func TestGuardsAreAsDescribed(t *testing.T) {
 	w := newWorld(t)
+	made := call(w.handler, "POST", "/api-keys", `{"name":"one","scopes":["profile"]}`, jsonType, "Authorization: Bearer "+w.vars["alice"])
+	expect(t, made, http.StatusCreated)
+	key, _ := decodeJSON(t, made.Body.Bytes()).(map[string]any)["key"].(string)
 	for _, op := range newAPI(w.node, Config{}).operations() {
 		path := strings.ReplaceAll(op.path, "{id}", w.vars["alice-id"])
 		got := call(w.handler, op.method, path, "")
@@ -100,6 +111,12 @@ func TestGuardsAreAsDescribed(t *testing.T) {
 			got := call(w.handler, op.method, path, "", "Authorization: Bearer "+w.vars["alice"])
 			if hers := op.scope == "profile"; (got.Code == http.StatusForbidden) == hers {
 				t.Errorf("%s with a token for profile: %d", &op, got.Code)
+			}
+		}
+		if op.guard == guardUser || op.scope == "profile" {
+			got := call(w.handler, op.method, path, "", "X-API-Key: "+key)
+			if (got.Code == http.StatusForbidden) != op.session {
+				t.Errorf("%s with an API key for profile: %d", &op, got.Code)
 			}
 		}
 	}

@@ -144,11 +144,13 @@ func (n *Node) carryOut(ctx context.Context, t *trial, acc account, g basicGuess
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	defer context.AfterFunc(n.ctx, cancel)()
-	t.ok, t.err = n.tryPassword(ctx, acc, g.name, g.password, g.origin)
+	at := n.guessAt(acc, g.name, g.origin)
+	at.patience = basicPatience
+	t.ok, t.err = n.tryGuess(ctx, at, acc, g.password)
 	switch current := n.hot.lease.Load().Valid(n.clock.read()); {
 	case t.err != nil || !current:
 	case t.ok:
-		n.forgive(n.guessAt(acc, g.name, g.origin)) // no session says that it was right
+		n.forgive(at) // no session says that it was right
 	default:
 		n.noteFailure(acc, LoginRequest{Name: g.name, Origin: g.origin})
 	}

@@ -64,7 +64,7 @@ func (n *Node) secretOpens(ctx context.Context, id string, s clientSecrets, secr
 		return true, nil
 	}
 	entry := newest
-	g := guess{nameHash: n.hashName("client\x00" + id), origin: o}
+	g := guess{nameHash: n.hashName("client\x00" + id), origin: o, patience: guessPatience}
 	ok, err := n.guarded(ctx, g, func(h *password.Hasher) (bool, error) {
 		if s.seq == 0 {
 			return false, h.VerifyUnknown(ctx, secret)

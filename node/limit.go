@@ -34,6 +34,8 @@ const (
 	// guessPatience is how long it waits before it is refused: long enough for right guesses of the same user that are under
 	// way to succeed, and to slow a wrong one down without a word.
 	guessPatience = 2 * time.Second
+	// basicPatience is the same of a guess that a proxy asks about: proxies give a question up after 2 s and repeat it.
+	basicPatience = 1500 * time.Millisecond
 	// maxPatient is how many wait at a time. More are refused at once.
 	maxPatient = 64
 	// reserveTimeout bounds the reservation, which may take as long as an election: a turn to be hashed is held meanwhile.
@@ -48,21 +50,27 @@ type guess struct {
 	user     events.ID
 	nameHash events.ID // of a name that no user has, or of an OAuth client's id
 	origin   Origin
+	patience time.Duration
 }
 
 // guessAt returns the guess at an account, which need not exist.
 func (n *Node) guessAt(acc account, name string, o Origin) guess {
+	g := guess{user: acc.id, origin: o, patience: guessPatience}
 	if acc.id.IsZero() {
-		return guess{nameHash: n.hashName(name), origin: o}
+		g.nameHash = n.hashName(name)
 	}
-	return guess{user: acc.id, origin: o}
+	return g
 }
 
 // tryPassword is checkPassword for everybody: within the limits, which are the same for an account that does not exist. When no
 // session and no code is made of a right password, the caller owes a forgive. A *LimitedError says that the guess was not
 // looked at.
 func (n *Node) tryPassword(ctx context.Context, acc account, name, pw string, o Origin) (bool, error) {
-	return n.guarded(ctx, n.guessAt(acc, name, o), func(h *password.Hasher) (bool, error) { return n.checkPassword(ctx, h, acc, pw) })
+	return n.tryGuess(ctx, n.guessAt(acc, name, o), acc, pw)
+}
+
+func (n *Node) tryGuess(ctx context.Context, g guess, acc account, pw string) (bool, error) {
+	return n.guarded(ctx, g, func(h *password.Hasher) (bool, error) { return n.checkPassword(ctx, h, acc, pw) })
 }
 
 // guarded makes one guess by a slow check. It is reserved in the log first, when its turn to be hashed has come: it counts as a
@@ -72,7 +80,7 @@ func (n *Node) guarded(ctx context.Context, g guess, check func(*password.Hasher
 	if n.cfg.Limits.Off {
 		return check(n.hasher)
 	}
-	patience := time.NewTimer(guessPatience)
+	patience := time.NewTimer(g.patience)
 	defer patience.Stop()
 	for {
 		if err := n.awaitTurn(ctx, g, patience.C); err != nil {
@@ -96,7 +104,7 @@ func (n *Node) awaitTurn(ctx context.Context, g guess, patience <-chan time.Time
 	if wait <= 0 {
 		return nil
 	}
-	if wait > guessPatience || !n.room.own.enter() {
+	if wait > g.patience || !n.room.own.enter() {
 		return &LimitedError{wait}
 	}
 	defer n.room.own.leave()

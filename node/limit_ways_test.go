@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/knell-auth/knell/events"
 )
 
 // However a password is tried, the guesses come out of one budget, and no right one leaves a count behind.
@@ -83,5 +85,60 @@ func TestOldSecretIsOneGuess(t *testing.T) {
 		if err := r.nodes["c"].AuthenticateClient(ctx, "svc", "svc-secret-0123456789", from("192.0.2.2")); err != nil {
 			t.Errorf("the old secret from another network: %v", err)
 		}
+	})
+}
+
+// User name and password that come with requests are guesses like those at log-ins, and of the same budget. What was found right
+// before is not one.
+func TestBasicIsLimited(t *testing.T) {
+	const home, elsewhere = "192.0.2.1", "192.0.2.2"
+	basicBubble(t, func(t *testing.T, r *rig) {
+		ctx := context.Background()
+		basic := func(at, name, pw, address string) error {
+			_, err := r.nodes[at].VerifyBasic(ctx, name, pw, from(address))
+			return err
+		}
+		r.uncounted("right", basic("b", "alice", alicePassword, home), nil)
+		reserved := len(have[*events.AttemptStarted](r))
+		if reserved != 1 {
+			t.Errorf("%d reservations for one password", reserved)
+		}
+		for range 100 {
+			r.uncounted("remembered", basic("b", "alice", alicePassword, elsewhere), nil)
+		}
+		if n := len(have[*events.AttemptStarted](r)); n != reserved {
+			t.Errorf("%d reservations for what is remembered", n-reserved)
+		}
+
+		var l *LimitedError
+		for _, name := range []string{"alice", "nobody"} {
+			before := r.checks()
+			for i := range 12 {
+				at := string("abc"[i%3])
+				if err := basic(at, name, "wrong-password", elsewhere); !errors.Is(err, ErrInvalidBasic) && !errors.As(err, &l) {
+					t.Errorf("%s at %s: %v", name, at, err)
+				}
+			}
+			if n := r.checks() - before; n < 5 || n > 7 {
+				t.Errorf("%s: %d of 12 guesses were looked at", name, n)
+			}
+			if err := basic("a", name, alicePassword, elsewhere); !errors.As(err, &l) || l.RetryAfter <= 0 {
+				t.Errorf("%s: the right password, too early: %v", name, err)
+			}
+			if err := r.try("c", name, alicePassword, elsewhere); !errors.As(err, &l) {
+				t.Errorf("%s: a log-in, too early: %v", name, err)
+			}
+		}
+		if err := basic("b", "alice", alicePassword, elsewhere); err != nil {
+			t.Errorf("the right password, where it is remembered: %v", err)
+		}
+		if err := basic("a", "alice", alicePassword, home); err != nil {
+			t.Errorf("the right password from another network: %v", err)
+		}
+		time.Sleep(16 * time.Minute)
+		if err := basic("c", "alice", alicePassword, elsewhere); err != nil {
+			t.Errorf("the right password in time: %v", err)
+		}
+		r.same()
 	})
 }

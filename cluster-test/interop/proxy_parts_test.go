@@ -3,7 +3,9 @@
 package interop
 
 import (
+	"encoding/base64"
 	"net/http"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -81,6 +83,28 @@ func refusals(t *testing.T, p *proxy) {
 	if resp, _ := p.send("GET", "/", "", good, bob); resp.StatusCode != 400 && resp.StatusCode != 401 {
 		t.Errorf("two credentials: %d", resp.StatusCode)
 	}
+}
+
+// limited: who guesses is told to wait, and for how long. A token is not in the way of that.
+func limited(t *testing.T, p *proxy) {
+	token := p.login("alice")
+	pair := base64.StdEncoding.EncodeToString([]byte("nobody-" + t.Name() + ":wrong-password")) // each proxy's own, so that all have to find out
+	for range 12 {
+		resp, _ := p.send("GET", "/notes/", "", "Authorization: Basic "+pair)
+		switch resp.StatusCode {
+		case http.StatusUnauthorized:
+			continue
+		case http.StatusTooManyRequests:
+			if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err != nil || seconds < 1 {
+				t.Errorf("Retry-After: %q", resp.Header.Get("Retry-After"))
+			}
+		default:
+			t.Errorf("status %d", resp.StatusCode)
+		}
+		p.expect(200, "GET", "/notes/", token)
+		return
+	}
+	t.Error("guesses go on")
 }
 
 // logout: when it has returned, the token is refused, whatever replica is asked, and by each of them.

@@ -215,7 +215,7 @@ func TestProxies(t *testing.T) {
 				name string
 				run  func(*testing.T, *proxy)
 			}{
-				{"identity", identity}, {"demands", demands}, {"refusals", refusals}, {"logout", logout},
+				{"identity", identity}, {"demands", demands}, {"refusals", refusals}, {"limited", limited}, {"logout", logout},
 				{"killed replica", killed}, {"paused replica", paused}, {"no lease", unavailable},
 			} {
 				t.Run(part.name, func(t *testing.T) {

@@ -9,7 +9,7 @@
 local verify = "http://127.0.0.1:8079/verify"
 
 -- The headers that /verify looks at, or writes down.
-local passed = { "authorization", "x-forwarded-for", "x-request-id", "user-agent" }
+local passed = { "authorization", "x-api-key", "x-forwarded-for", "x-request-id", "user-agent" }
 
 local answered = {
 	knell_challenge = "www-authenticate", knell_retry_after = "retry-after", knell_user = "x-knell-user",
