@@ -98,13 +98,12 @@ func (s *stream) answer() *http.Response {
 	return resp
 }
 
-// tick sends a line each second until the request's context ends or a write fails.
+// tick sends a line each second until the request's context ends. A write at the very end of a lease may be refused before that.
 func tick(w http.ResponseWriter, r *http.Request) {
 	for {
-		if _, err := io.WriteString(w, "tick\n"); err != nil {
-			return
-		}
-		if http.NewResponseController(w).Flush() != nil {
+		_, err := io.WriteString(w, "tick\n")
+		if err != nil || http.NewResponseController(w).Flush() != nil {
+			<-r.Context().Done()
 			return
 		}
 		select {
