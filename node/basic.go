@@ -36,7 +36,7 @@ func (n *Node) VerifyBasic(ctx context.Context, name, pw string, o Origin) (Iden
 		if !lease.Valid(n.clock.read()) {
 			return Identity{}, ErrNotCurrent // before the hash
 		}
-		claims := n.knownBasic(name, mac)
+		claims := n.knownBasic(basicGuess{name, pw, mac, o})
 		var err error
 		if claims == nil {
 			claims, err = n.firstBasic(ctx, basicGuess{name, pw, mac, o})
@@ -54,17 +54,25 @@ func (n *Node) VerifyBasic(ctx context.Context, name, pw string, o Origin) (Iden
 	return Identity{}, fmt.Errorf("%w: the account keeps changing", ErrNotCurrent)
 }
 
-// knownBasic returns the claims of a credential that was verified before, nil if it was not or the account has changed.
-func (n *Node) knownBasic(name string, mac basicMAC) *token.Claims {
+// knownBasic returns the claims of a credential that was verified before, from the same network; nil if it was not, if the account
+// has changed, or if a guess from there is under way or has to wait: whoever guesses learns nothing from what is remembered.
+func (n *Node) knownBasic(g basicGuess) *token.Claims {
 	n.mu.RLock()
-	u := n.state.names[name]
+	u := n.state.names[g.name]
 	if u == nil {
 		n.mu.RUnlock()
 		return nil
 	}
-	id, seq := u.id, u.basicSeq()
+	acc := account{id: u.id, seq: u.seq, credSeq: u.credSeq, stale: u.stale}
 	n.mu.RUnlock()
-	return n.hot.basic.find(id, seq, mac)
+	c := n.hot.basic.find(g.owner(acc), acc.basicSeq(), g.mac)
+	if c == nil {
+		return nil
+	}
+	if wait, _ := n.guessWait(guess{user: acc.id, origin: g.origin}); wait > 0 {
+		return nil
+	}
+	return c
 }
 
 // basicGuess is a name and a password that came with a request.
@@ -93,7 +101,7 @@ func (n *Node) firstBasic(ctx context.Context, g basicGuess) (*token.Claims, err
 	}
 	c := n.state.basicClaims(u)
 	n.mu.RUnlock()
-	n.hot.basic.add(acc.id, basicEntry{acc.basicSeq(), g.mac, c})
+	n.hot.basic.add(g.owner(acc), basicEntry{acc.basicSeq(), g.mac, c})
 	return c, nil
 }
 
@@ -110,7 +118,7 @@ func (s *state) basicClaims(u *user) *token.Claims {
 func (u *user) basicSeq() uint64   { return max(u.seq, u.credSeq, u.stale) }
 func (a account) basicSeq() uint64 { return max(a.seq, a.credSeq, a.stale) }
 
-// tryBasic reports whether a password opens acc. Who makes the same guess at the same time, from one address, shares one hash, one
+// tryBasic reports whether a password opens acc. Who makes the same guess at the same time, from one network, shares one hash, one
 // reservation and one note of its failure, also where there is no such account: the numbers of hashes would tell that.
 func (n *Node) tryBasic(ctx context.Context, acc account, g basicGuess) (bool, error) {
 	c := &n.hot.basic
@@ -126,9 +134,10 @@ func (n *Node) tryBasic(ctx context.Context, acc account, g basicGuess) (bool, e
 			return false, ErrClosed
 		}
 		if c.trials == nil {
-			c.trials = map[trialKey]*trial{}
+			c.trials, c.busy = map[trialKey]*trial{}, map[basicOwner]int{}
 		}
 		c.trials[key] = t
+		c.busy[key.owner]++
 	}
 	c.mu.Unlock()
 	select {
@@ -157,11 +166,14 @@ func (n *Node) carryOut(ctx context.Context, t *trial, acc account, g basicGuess
 	c := &n.hot.basic
 	c.mu.Lock()
 	delete(c.trials, g.key(acc))
+	if c.busy[g.owner(acc)]--; c.busy[g.owner(acc)] == 0 {
+		delete(c.busy, g.owner(acc))
+	}
 	c.mu.Unlock()
 	close(t.done)
 }
 
-// maxBasic bounds the accounts whose credential is remembered: about 5 MB.
+// maxBasic bounds the credentials that are remembered: about 5 MB.
 const maxBasic = 1 << 13
 
 // basicCache remembers which user name and password were right, so that the slow hash is not computed on every request. An
@@ -170,8 +182,19 @@ const maxBasic = 1 << 13
 type basicCache struct {
 	key     []byte
 	mu      sync.Mutex
-	entries map[events.ID]basicEntry // one a user
+	entries map[basicOwner]basicEntry
 	trials  map[trialKey]*trial
+	busy    map[basicOwner]int // how many trials there are
+}
+
+// basicOwner is an account, at a network that guesses at it are counted for. The id is zero for a name that nobody has.
+type basicOwner struct {
+	user    events.ID
+	network uint64
+}
+
+func (g *basicGuess) owner(acc account) basicOwner {
+	return basicOwner{acc.id, networkOf(g.origin.Address)}
 }
 
 type basicMAC [sha256.Size]byte
@@ -182,16 +205,15 @@ type basicEntry struct {
 	claims *token.Claims
 }
 
-// trialKey names a guess upon an account as it is at a sequence, which is 0 for a name that nobody has, from an address: others
-// have other limits.
+// trialKey names a guess upon an account as it is at a sequence, which is 0 for a name that nobody has.
 type trialKey struct {
-	mac     basicMAC
-	seq     uint64
-	address string
+	owner basicOwner
+	mac   basicMAC
+	seq   uint64
 }
 
 func (g *basicGuess) key(acc account) trialKey {
-	return trialKey{g.mac, acc.basicSeq(), g.origin.Address}
+	return trialKey{g.owner(acc), g.mac, acc.basicSeq()}
 }
 
 // trial is a hash that is being computed. ok and err are final when done is closed.
@@ -212,29 +234,30 @@ func (c *basicCache) macOf(name, pw string) basicMAC {
 	return basicMAC(m.Sum(nil))
 }
 
-// find returns the claims of a credential that was right for the account of id at seq, or nil.
-func (c *basicCache) find(id events.ID, seq uint64, mac basicMAC) *token.Claims {
+// find returns the claims of a credential that was right for owner at seq, or nil.
+func (c *basicCache) find(owner basicOwner, seq uint64, mac basicMAC) *token.Claims {
 	c.mu.Lock()
-	e, ok := c.entries[id]
+	e, ok := c.entries[owner]
+	busy := c.busy[owner] > 0
 	c.mu.Unlock()
-	if !ok || e.seq != seq || !hmac.Equal(e.mac[:], mac[:]) {
+	if !ok || busy || e.seq != seq || !hmac.Equal(e.mac[:], mac[:]) {
 		return nil
 	}
 	return e.claims
 }
 
 // add remembers a credential that was right.
-func (c *basicCache) add(id events.ID, e basicEntry) {
+func (c *basicCache) add(owner basicOwner, e basicEntry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.entries == nil {
-		c.entries = map[events.ID]basicEntry{}
+		c.entries = map[basicOwner]basicEntry{}
 	}
-	if _, known := c.entries[id]; !known && len(c.entries) >= maxBasic {
+	if _, known := c.entries[owner]; !known && len(c.entries) >= maxBasic {
 		for other := range c.entries { // any one
 			delete(c.entries, other)
 			break
 		}
 	}
-	c.entries[id] = e
+	c.entries[owner] = e
 }

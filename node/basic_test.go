@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/token"
 )
 
 // basicBubble is bubble with replicas that take user names and passwords.
@@ -60,14 +60,14 @@ func TestBasic(t *testing.T) {
 		}
 		all("at first", alicePassword, nil)
 		all("wrong", alicePassword+"x", ErrInvalidBasic)
-		all("empty", "", ErrInvalidBasic)
 		all("right after wrong", alicePassword, nil)
 		id := must(r.nodes["b"].VerifyBasic(ctx, "alice", alicePassword, Origin{}))(t)
 		if id.Kind() != KindBasic || id.Subject() != u.ID.String() || id.Scope() != "profile notes" || !slices.Equal(id.Roles(), []string{"reader"}) ||
 			!id.Session().IsZero() || id.TokenID() != "" || id.Client() != "" || !id.Expires().IsZero() || !id.IssuedAt().IsZero() {
 			t.Errorf("speaks for %+v of kind %v", id.c, id.Kind())
 		}
-		done(r.nodes["c"].SetPassword(ctx, u.ID, "another-password-1", Origin{}))
+		all("empty", "", ErrInvalidBasic)
+		done(r.nodes["c"].SetPassword(ctx, u.ID, "another-password-1", Origin{})) // which takes all back
 		all("the old password", alicePassword, ErrInvalidBasic)
 		all("the new password", "another-password-1", nil)
 		done(r.nodes["a"].SetRoles(ctx, u.ID, []string{"writer"}, []string{"notes"}, Origin{}))
@@ -123,6 +123,7 @@ func TestBasicGuessesAreShared(t *testing.T) {
 			held := &trial{done: make(chan struct{})}
 			n.hot.basic.mu.Lock()
 			n.hot.basic.trials = map[trialKey]*trial{g.key(acc): held}
+			n.hot.basic.busy = map[basicOwner]int{g.owner(acc): 1}
 			n.hot.basic.mu.Unlock()
 			go func() {
 				<-begin
@@ -231,12 +232,28 @@ func TestBasicIsOffByDefault(t *testing.T) {
 
 func TestBasicCacheIsBounded(t *testing.T) {
 	c := basicCache{key: newKey()}
-	var last events.ID
+	var last basicOwner
 	for i := range maxBasic + 100 {
-		last = testID(fmt.Sprint(i))
+		last = basicOwner{user: testID(fmt.Sprint(i))}
 		c.add(last, basicEntry{seq: 1})
 	}
 	if _, known := c.entries[last]; len(c.entries) != maxBasic || !known {
 		t.Errorf("%d entries", len(c.entries))
+	}
+}
+
+// While somebody guesses, what is remembered is not looked at: many guesses at once would find it out.
+func TestBasicCacheIsClosedToGuesses(t *testing.T) {
+	owner := basicOwner{testID("alice"), networkOf("192.0.2.1")}
+	c := basicCache{key: newKey()}
+	mac := c.macOf("alice", alicePassword)
+	c.add(owner, basicEntry{1, mac, &token.Claims{}})
+	elsewhere := basicOwner{owner.user, networkOf("192.0.2.2")}
+	if c.find(owner, 1, mac) == nil || c.find(elsewhere, 1, mac) != nil || c.find(owner, 2, mac) != nil {
+		t.Error("an entry is for its account as it was, and its network")
+	}
+	c.busy = map[basicOwner]int{owner: 1}
+	if c.find(owner, 1, mac) != nil {
+		t.Error("found beside a guess")
 	}
 }

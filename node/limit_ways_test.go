@@ -104,7 +104,7 @@ func TestBasicIsLimited(t *testing.T) {
 			t.Errorf("%d reservations for one password", reserved)
 		}
 		for range 100 {
-			r.uncounted("remembered", basic("b", "alice", alicePassword, elsewhere), nil)
+			r.uncounted("remembered", basic("b", "alice", alicePassword, home), nil)
 		}
 		if n := len(have[*events.AttemptStarted](r)); n != reserved {
 			t.Errorf("%d reservations for what is remembered", n-reserved)
@@ -122,18 +122,27 @@ func TestBasicIsLimited(t *testing.T) {
 			if n := r.checks() - before; n < 5 || n > 7 {
 				t.Errorf("%s: %d of 12 guesses were looked at", name, n)
 			}
-			if err := basic("a", name, alicePassword, elsewhere); !errors.As(err, &l) || l.RetryAfter <= 0 {
+			if err := basic("b", name, alicePassword, elsewhere); !errors.As(err, &l) || l.RetryAfter <= 0 {
 				t.Errorf("%s: the right password, too early: %v", name, err)
 			}
 			if err := r.try("c", name, alicePassword, elsewhere); !errors.As(err, &l) {
 				t.Errorf("%s: a log-in, too early: %v", name, err)
 			}
 		}
-		if err := basic("b", "alice", alicePassword, elsewhere); err != nil {
-			t.Errorf("the right password, where it is remembered: %v", err)
+		for _, at := range []string{"a", "b"} { // remembered at b
+			if err := basic(at, "alice", alicePassword, home); err != nil {
+				t.Errorf("the right password from another network, at %s: %v", at, err)
+			}
 		}
-		if err := basic("a", "alice", alicePassword, home); err != nil {
-			t.Errorf("the right password from another network: %v", err)
+		synctest.Wait() // for what the right ones took back
+		// What is remembered tells nothing to whoever guesses at the same network.
+		for i := range 12 {
+			if err := basic("abc"[i%3:i%3+1], "alice", "wrong-password", home); !errors.Is(err, ErrInvalidBasic) && !errors.As(err, &l) {
+				t.Error(err)
+			}
+		}
+		if err := basic("b", "alice", alicePassword, home); !errors.As(err, &l) {
+			t.Errorf("the right password, too early, where it is remembered: %v", err)
 		}
 		time.Sleep(16 * time.Minute)
 		if err := basic("c", "alice", alicePassword, elsewhere); err != nil {
