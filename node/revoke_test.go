@@ -203,12 +203,15 @@ func TestIntrospect(t *testing.T) {
 	})
 }
 
-// No client can be called what stands for a login without one.
-func TestFirstPartyClientIsReserved(t *testing.T) {
+// No client can be called what stands for a login without one, nor what the API or this server is called: the id of a client is the
+// audience of its ID tokens.
+func TestReservedClientIDs(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		err := r.nodes["a"].CreateClient(context.Background(), NewClient{ID: firstPartyClient}, Origin{})
-		if !errors.Is(err, ErrBadRequest) {
-			t.Error(err)
+		for _, id := range []string{firstPartyClient, r.nodes["b"].cfg.Audience, r.nodes["b"].cfg.Issuer} {
+			err := r.nodes["a"].CreateClient(context.Background(), NewClient{ID: id}, Origin{})
+			if !errors.Is(err, ErrBadRequest) {
+				t.Errorf("%s: %v", id, err)
+			}
 		}
 	})
 }
