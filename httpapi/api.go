@@ -227,9 +227,10 @@ func (a *api) common() []func(http.Handler) http.Handler {
 // ownRoutes adds what users see of their own account, and do with it.
 func (a *api) ownRoutes(r chi.Router) {
 	get(r, "/profile", a.profile)
-	r.Post("/profile/password", a.changePassword)
-	get(r, "/sessions", a.ownSessions)
-	r.Delete("/sessions/{id}", a.endOwnSession)
+	own := r.With(firstPartyOnly)
+	own.Post("/profile/password", a.changePassword)
+	get(own, "/sessions", a.ownSessions)
+	own.Delete("/sessions/{id}", a.endOwnSession)
 }
 
 // accountRoutes adds the administration of users and clients.

@@ -40,6 +40,8 @@ var table = []struct {
 	{node.ErrInvalidClient, answer{status: http.StatusUnauthorized, code: codeInvalidClient, text: "client authentication failed"}},
 	{node.ErrInvalidScope, answer{status: http.StatusBadRequest, code: codeInvalidScope, text: "the scope is malformed or may not be granted"}},
 	{node.ErrWrongPassword, answer{status: http.StatusForbidden, text: "the old password is not right"}},
+	{node.ErrThirdParty, answer{status: http.StatusForbidden, code: codeInsufficientScope, challenge: true,
+		text: "this is for users themselves: a token that was issued to a client may not do it, whatever its scope"}},
 	{node.ErrOwnAccount, answer{status: http.StatusConflict,
 		text: "an administrator cannot do this to the own account; another one can, and the command knell user"}},
 	{node.ErrExists, answer{status: http.StatusConflict, text: "the name is taken"}},

@@ -15,8 +15,20 @@ type OwnAccount interface {
 	ChangePassword(context.Context, node.PasswordChange) error
 }
 
+// firstPartyOnly refuses tokens that were issued to a client. The log-in page tells a user what the client gets to know, and the
+// user's other sessions and password are not among that, whatever its scopes. It stands behind Authenticate.
+func firstPartyOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if id, ok := IdentityFrom(r.Context()); !ok || id.Client() != "" {
+			fail(w, r, nil, node.ErrThirdParty)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // profile serves GET /profile: who the token's bearer is, and what the token may do. A client's own token has an id and no
-// name.
+// name; one that was issued to a client for a user has the email address only with the scope email, as at /userinfo.
 func (a *api) profile(w http.ResponseWriter, r *http.Request) {
 	id, _ := IdentityFrom(r.Context()) // Authenticate stands before
 	var user node.User
@@ -25,6 +37,9 @@ func (a *api) profile(w http.ResponseWriter, r *http.Request) {
 			fail(w, r, a.n, err)
 			return
 		}
+	}
+	if id.Client() != "" && !id.HasScope("email") {
+		user.Email = ""
 	}
 	writeJSON(w, http.StatusOK, struct {
 		ID       string    `json:"id"`
@@ -45,9 +60,7 @@ func (a *api) changePassword(w http.ResponseWriter, r *http.Request) {
 	id, _ := IdentityFrom(r.Context())
 	c := node.PasswordChange{Session: id.Session(), Origin: a.origin(r)}
 	var err error
-	if c.User, err = events.ParseID(id.Subject()); err != nil {
-		err = node.ErrNotFound // a client's own token has no account
-	} else {
+	if c.User, err = events.ParseID(id.Subject()); err == nil { // firstPartyOnly stands before
 		err = readJSON(w, r, members{"old_password": &c.Old, "new_password": &c.New}, "old_password", "new_password")
 	}
 	if err != nil {

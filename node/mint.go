@@ -59,7 +59,7 @@ func (n *Node) claims(ses *session, g generation) (*token.Claims, token.Refresh)
 		return c, token.Refresh{}
 	}
 	u := ses.user
-	c.Subject, c.Roles = u.id.String(), u.roles
+	c.Subject = u.id.String()
 	// Roles and scope are read now: the token rests on what changed them last, and is not stale.
 	c.Issued = max(c.Issued, u.stale)
 	if ses.client != nil {
@@ -69,6 +69,9 @@ func (n *Node) claims(ses *session, g generation) (*token.Claims, token.Refresh)
 		return !slices.Contains(u.scope, s) && !isOpenID(s) || !ses.client.allows(s) || g.only != nil && !slices.Contains(g.only, s)
 	})
 	c.Scope = strings.Join(c.Scopes, " ")
+	if ses.client == nil || slices.Contains(c.Scopes, scopeRoles) {
+		c.Roles = u.roles
+	}
 	return c, token.Refresh{Session: ses.id, Epoch: n.state.epoch, Generation: g.number, Seq: g.seq}
 }
 
@@ -88,6 +91,10 @@ func clientOf(c *token.Claims) string {
 	}
 	return c.ClientID
 }
+
+// scopeRoles lets a token that is issued to a client carry the user's roles. Services give rights by them, and a client is to have
+// no more rights than its scopes.
+const scopeRoles = "roles"
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
