@@ -40,6 +40,12 @@ func (a *api) logIn(w http.ResponseWriter, r *http.Request, p parameters) {
 	case err != nil: // a replica that cannot answer: the user tries again with what he has typed
 		a.logInFailed(w, r, node.Client{ID: req.Client}, req, p.get("username"), err)
 		return
+	}
+	if _, ok := client.Redirect(req.Redirect); !ok { // whatever the answer is: it must not go there
+		a.refuse(w, r, errClientGone)
+		return
+	}
+	switch {
 	case p.has("cancel"):
 		a.redirect(w, r, req, &clientError{"access_denied", "the user did not log in"})
 		return

@@ -53,9 +53,9 @@ type errorPage struct {
 // scopeText is one thing that a client asks for. Text is "" for a scope that only the services know.
 type scopeText struct{ Scope, Text string }
 
-// standardScopes are those of OpenID Connect Core 1.0 section 5.4.
+// standardScopes are those of OpenID Connect Core 1.0 section 5.4, and the one for roles.
 var standardScopes = map[string]string{
-	"openid": "who you are", "profile": "your name", "email": "your email address",
+	"openid": "who you are", "profile": "your name", "email": "your email address", "roles": "your roles, and what they permit",
 }
 
 func (logInPage) template() string { return "login" }

@@ -306,7 +306,13 @@ func TestForgedForms(t *testing.T) {
 	if err := w.node.ChangeClient(t.Context(), "app", node.ClientChange{Redirects: []string{"https://new.test/"}}, node.Origin{}); err != nil {
 		t.Fatal(err)
 	}
-	expect(t, submit(w.handler, good), 400, "Location: -")
+	for _, form := range []url.Values{good, with(good, "cancel", "yes"), with(good, "password", ""), with(good, "password", "wrong-password")} {
+		answer := submit(w.handler, form)
+		expect(t, answer, 400, "Location: -")
+		if p := checkPage(t, answer); len(p.find("form")) != 0 {
+			t.Errorf("a form that leads to a redirect URI that was taken away\n%s", answer.Body)
+		}
+	}
 	if err := w.node.DisableClient(t.Context(), "app", node.Origin{}); err != nil {
 		t.Fatal(err)
 	}

@@ -44,6 +44,8 @@ var table = []struct {
 	{node.ErrInvalidScope, answer{status: http.StatusBadRequest, code: codeInvalidScope, text: "the scope is malformed or may not be granted"}},
 	{node.ErrUnsupportedToken, answer{status: http.StatusBadRequest, code: codeUnsupportedTokenType, text: "an API key is revoked at /api-keys"}},
 	{node.ErrWrongPassword, answer{status: http.StatusForbidden, text: "the old password is not right"}},
+	{node.ErrThirdParty, answer{status: http.StatusForbidden, code: codeInsufficientScope, challenge: true,
+		text: "this is for users themselves: a token that was issued to a client may not do it, whatever its scope"}},
 	{node.ErrOwnAccount, answer{status: http.StatusConflict,
 		text: "an administrator cannot do this to the own account; another one can, and the command knell user"}},
 	{node.ErrExists, answer{status: http.StatusConflict, text: "the name is taken"}},
@@ -103,8 +105,7 @@ var (
 		text: "an access token is required: an API key, and a user name with a password, have no session"}}
 	errNeedsSession = &requestError{answer{status: http.StatusForbidden,
 		text: "an access token is required: this cannot be done with an API key, nor with a user name and password"}}
-	errNoUser = &requestError{answer{status: http.StatusForbidden, text: "a client has no API keys: log in as a user"}}
-	errNoKey  = &requestError{answer{status: http.StatusNotFound, text: "the user has no such API key"}}
+	errNoKey = &requestError{answer{status: http.StatusNotFound, text: "the user has no such API key"}}
 )
 
 // errUnsupportedMedia answers a body that is not JSON where JSON is expected.

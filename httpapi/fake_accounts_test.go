@@ -27,4 +27,5 @@ func (s *scripted) DeleteUser(context.Context, events.ID, node.Origin) error { r
 func (s *scripted) Revoke(context.Context, node.Revocation, node.Origin) error { return s.err }
 func (s *scripted) WouldRevoke(node.Revocation) (int, error)                   { return 0, s.err }
 
-func (s *scripted) CheckUser(node.NewUser) error { return s.err }
+func (s *scripted) CheckUser(node.NewUser) error                         { return s.err }
+func (s *scripted) HashPassword(context.Context, string) (string, error) { return "", s.err }

@@ -14,15 +14,16 @@ import (
 	"github.com/knell-auth/knell/node"
 )
 
-// Importer says whether a user could be created.
+// Importer says whether a user could be created, and hashes passwords while log-ins go first.
 type Importer interface {
 	CheckUser(node.NewUser) error
+	HashPassword(ctx context.Context, password string) (hash string, err error)
 }
 
 // importHandler serves POST /users/import on the local socket.
 type importHandler struct {
 	*api
-	check Importer
+	importer Importer
 }
 
 // importBatch is how many users are created at the same time.
@@ -207,9 +208,13 @@ func (run *importRun) create(ctx context.Context, batch []*importRecord) {
 }
 
 func (run *importRun) createOne(ctx context.Context, rec *importRecord) {
-	ctx, cancel := context.WithTimeout(ctx, run.h.logoutWait)
-	defer cancel()
-	u, err := run.h.n.CreateUser(ctx, rec.user, run.origin)
+	u, err := run.withHash(ctx, rec.user)
+	var created node.User
+	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, run.h.logoutWait)
+		defer cancel()
+		created, err = run.h.n.CreateUser(ctx, u, run.origin)
+	}
 	if err != nil {
 		rec.fail(err)
 		if _, known := classify(err); !known {
@@ -217,11 +222,25 @@ func (run *importRun) createOne(ctx context.Context, rec *importRecord) {
 		}
 		return
 	}
-	rec.Status, rec.ID = "created", u.ID.String()
+	rec.Status, rec.ID = "created", created.ID.String()
+}
+
+// withHash returns u with the hash of its password instead of that. However long the hash has to wait for log-ins, the import
+// waits with it. Who is there already is not hashed for.
+func (run *importRun) withHash(ctx context.Context, u node.NewUser) (node.NewUser, error) {
+	if u.Password == "" {
+		return u, nil
+	}
+	err := run.h.importer.CheckUser(u)
+	if err == nil {
+		u.Hash, err = run.h.importer.HashPassword(ctx, u.Password)
+	}
+	u.Password = ""
+	return u, err
 }
 
 func (run *importRun) checkOne(rec *importRecord) {
-	if err := run.h.check.CheckUser(rec.user); err != nil {
+	if err := run.h.importer.CheckUser(rec.user); err != nil {
 		rec.fail(err)
 		return
 	}

@@ -5,11 +5,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/events/eventstest"
+	"github.com/knell-auth/knell/internal/password"
 	"github.com/knell-auth/knell/node"
 )
 
@@ -203,5 +207,31 @@ func TestImportWithoutLease(t *testing.T) {
 	expect(t, got, 200)
 	if !strings.Contains(got.Body.String(), `"status":"error","error":"this replica cannot prove that it is current"`) {
 		t.Error(got.Body)
+	}
+}
+
+// Passwords that are hashed here wait for one another and for log-ins, however many there are: no line is refused for that, also
+// by a replica whose queue has hardly any room.
+func TestImportOfPasswords(t *testing.T) {
+	n := startNode(t, "n1", eventstest.New(t).Node("n1"), slog.New(slog.DiscardHandler), func(c *node.Config) {
+		c.Password = password.Config{Workers: 1, Queue: 2, MaxWait: time.Millisecond, Params: password.Params{MemoryKiB: 4096, Time: 1}}
+	})
+	const users = 130
+	var lines strings.Builder
+	for i := range users {
+		fmt.Fprintf(&lines, "{\"name\":\"user-%d\",\"password\":\"a long password %d\",\"scopes\":[\"profile\"]}\n", i, i)
+	}
+	for _, end := range []string{`"created":130,"exists":0,"errors":0`, `"created":0,"exists":130,"errors":0`} {
+		answer := call(NewLocal(n, Config{}), "POST", "/users/import", lines.String(), ndjsonType)
+		if !strings.HasSuffix(answer.Body.String(), `{"end":{"dry_run":false,`+end+"}}\n") {
+			t.Fatalf("want %s\n%s", end, answer.Body)
+		}
+	}
+	if _, err := n.Login(t.Context(), node.LoginRequest{Name: "user-129", Password: "a long password 129"}); err != nil {
+		t.Error(err)
+	}
+	bad := call(NewLocal(n, Config{}), "POST", "/users/import", `{"name":"eve","password":"short"}`, ndjsonType)
+	if !strings.Contains(bad.Body.String(), `"status":"error","error":"`) {
+		t.Error(bad.Body)
 	}
 }

@@ -14,7 +14,7 @@ type operation struct {
 	text         string // more, in Markdown; may be ""
 	guard        guard
 	scope        string // of guardScope and guardEither
-	session      bool   // the credential has to be an access token, which has a session
+	session      bool   // the credential has to be an access token of the user's own, which has a session and was issued to no client
 	browser      bool   // pages of the origins in Config.Origins may call it
 	params       []parameter
 	body         *requestBody // nil: none is read
@@ -103,7 +103,7 @@ func (a *api) mount(r chi.Router, operations ...operation) {
 // guarded puts before h what op asks for.
 func (op *operation) guarded(n Verifier, h http.Handler) http.Handler {
 	if op.session && op.guard != guardToken {
-		h = RequireSession()(h)
+		h = RequireSession()(firstPartyOnly(h))
 	}
 	switch op.guard {
 	case guardScope:

@@ -15,6 +15,18 @@ type OwnAccount interface {
 	ChangePassword(context.Context, node.PasswordChange) error
 }
 
+// firstPartyOnly refuses tokens that were issued to a client. The log-in page tells a user what the client gets to know, and the
+// user's other sessions and password are not among that, whatever its scopes. It stands behind Authenticate.
+func firstPartyOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if id, ok := IdentityFrom(r.Context()); !ok || id.Client() != "" {
+			fail(w, r, nil, node.ErrThirdParty)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // profileDocument is who a credential's bearer is, and what the credential may do.
 type profileDocument struct {
 	ID       string    `json:"id"`
@@ -29,7 +41,8 @@ type profileDocument struct {
 	Expires  time.Time `json:"expires,omitzero"`
 }
 
-// profile serves GET /profile. A client's own token has an id and no name; only an access token has a session.
+// profile serves GET /profile. A client's own token has an id and no name; one that was issued to a client for a user has the email
+// address only with the scope email, as at /userinfo; only an access token has a session.
 func (a *api) profile(w http.ResponseWriter, r *http.Request) {
 	id, _ := IdentityFrom(r.Context()) // Authenticate stands before
 	var user node.User
@@ -38,6 +51,9 @@ func (a *api) profile(w http.ResponseWriter, r *http.Request) {
 			fail(w, r, a.n, err)
 			return
 		}
+	}
+	if id.Client() != "" && !id.HasScope("email") {
+		user.Email = ""
 	}
 	var session string
 	if id.Kind() == node.KindSession {
@@ -54,9 +70,7 @@ func (a *api) changePassword(w http.ResponseWriter, r *http.Request) {
 	id, _ := IdentityFrom(r.Context())
 	c := node.PasswordChange{Session: id.Session(), Origin: a.origin(r)}
 	var err error
-	if c.User, err = events.ParseID(id.Subject()); err != nil {
-		err = node.ErrNotFound // a client's own token has no account
-	} else {
+	if c.User, err = events.ParseID(id.Subject()); err == nil { // firstPartyOnly stands before
 		err = readJSON(w, r, members{"old_password": &c.Old, "new_password": &c.New}, "old_password", "new_password")
 	}
 	if err != nil {

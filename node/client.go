@@ -58,6 +58,9 @@ func (n *Node) CreateClient(ctx context.Context, nc NewClient, o Origin) error {
 	if !clientID(nc.ID) {
 		return fmt.Errorf("%w: client id must have 1 to 64 of A-Z a-z 0-9 . _ -, and must not look like a user id", ErrBadRequest)
 	}
+	if n.reserved(nc.ID) {
+		return fmt.Errorf("%w: client id %q is what the audience or the issuer of access tokens is called", ErrBadRequest, nc.ID)
+	}
 	if err := errors.Join(checkClientName(nc.Name), checkWords("scope", nc.Scope), checkRedirects(nc.Redirects)); err != nil {
 		return err
 	}
@@ -90,6 +93,10 @@ func clientID(s string) bool {
 	}
 	return s != "" && len(s) <= 64
 }
+
+// reserved reports whether a client id is what access tokens say of the API or of this server. The audience of ID tokens is the
+// client's id: none may be taken for an access token.
+func (n *Node) reserved(id string) bool { return id == n.cfg.Audience || id == n.cfg.Issuer }
 
 func checkClientName(name string) error {
 	if len(name) > maxClientName || !utf8.ValidString(name) || !printable(name) {

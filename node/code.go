@@ -54,10 +54,10 @@ func parseChallenge(s string) (challenge [32]byte, err error) {
 }
 
 // ClientForCode returns a client that may be given authorization codes. ErrInvalidClient: there is none of that id, or it is
-// disabled; ErrNotCurrent as named.
+// disabled, or the audience was renamed to its id after it was created; ErrNotCurrent as named.
 func (n *Node) ClientForCode(id string) (Client, error) {
 	c, err := n.ClientByID(id)
-	if errors.Is(err, ErrNotFound) || err == nil && c.Disabled {
+	if errors.Is(err, ErrNotFound) || err == nil && (c.Disabled || n.reserved(id)) {
 		return Client{}, ErrInvalidClient
 	}
 	return c, err
@@ -129,7 +129,7 @@ func (n *Node) viewCodeRequest(acc account, r CodeRequest) (clientSeq uint64, sc
 	defer n.mu.RUnlock()
 	c := n.state.clients[r.Client]
 	switch {
-	case c == nil || c.disabled:
+	case c == nil || c.disabled || n.reserved(c.id):
 		return 0, nil, ErrInvalidClient
 	case !redirectAllowed(c.redirects, r.Redirect):
 		return 0, nil, fmt.Errorf("%w: the redirect URI is not registered for the client", ErrBadRequest)

@@ -224,3 +224,23 @@ func TestCodesLeaveNoSecret(t *testing.T) {
 		}
 	})
 }
+
+// A client that was called so before the API was renamed to its id gets no ID tokens: they would be for the API.
+func TestNoCodesForAClientNamedLikeTheAudience(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		req := r.app()
+		must(r.nodes["a"].ClientForCode("app"))(t)
+		for _, name := range []string{"a", "b", "c"} {
+			r.kill(name)
+		}
+		r.edit = func(c *Config) { c.Audience = "app" }
+		r.start("a")
+		if _, err := r.nodes["a"].ClientForCode("app"); !errors.Is(err, ErrInvalidClient) {
+			t.Error(err)
+		}
+		_, err := r.nodes["a"].IssueCode(context.Background(), req, LoginRequest{Name: "alice", Password: alicePassword})
+		if !errors.Is(err, ErrInvalidClient) {
+			t.Error(err)
+		}
+	})
+}

@@ -47,6 +47,8 @@ var (
 	ErrUnsupportedToken = errors.New("an API key cannot be revoked as a token is")
 	// ErrOwnAccount: an administrator asks for what would take the administration out of its own hands. 409.
 	ErrOwnAccount = errors.New("not upon one's own account")
+	// ErrThirdParty: the token was issued to a client, and only a first-party log-in may do this. 403.
+	ErrThirdParty = errors.New("not for a client's token")
 	// ErrExists: the name is taken.
 	ErrExists = errors.New("already exists")
 	// ErrNotFound: no such user, client or session.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/knell-auth/knell/internal/password"
@@ -21,6 +22,16 @@ func (n *Node) CheckUser(nu NewUser) error {
 		return ErrNotCurrent
 	}
 	return err
+}
+
+// HashPassword returns the hash of a password that may be set, as NewUser.Hash takes it. It is for imports: it lets log-ins go
+// first, and waits for its turn until ctx ends. ErrBadRequest, and *BusyError when ctx ended.
+func (n *Node) HashPassword(ctx context.Context, pw string) (string, error) {
+	if err := checkCredential(pw, ""); err != nil {
+		return "", err
+	}
+	hash, err := n.hasher.HashInTurn(ctx, pw)
+	return hash, busy(err)
 }
 
 // checkCredential returns an error unless there is either a password that may be set or a hash that can be checked.

@@ -69,7 +69,10 @@ func (n *Node) claims(ses *session, g generation) (*token.Claims, token.Refresh)
 	c.Scopes = slices.DeleteFunc(c.Scopes, func(s string) bool {
 		return !slices.Contains(allowed, s) && !isOpenID(s) || !ses.client.allows(s) || g.only != nil && !slices.Contains(g.only, s)
 	})
-	c.Scope, c.Roles = strings.Join(c.Scopes, " "), n.state.rolesWithin(u, c.Scopes)
+	c.Scope = strings.Join(c.Scopes, " ")
+	if ses.client == nil || slices.Contains(c.Scopes, scopeRoles) {
+		c.Roles = n.state.rolesWithin(u, c.Scopes)
+	}
 	return c, token.Refresh{Session: ses.id, Epoch: n.state.epoch, Generation: g.number, Seq: g.seq}
 }
 
@@ -89,6 +92,10 @@ func clientOf(c *token.Claims) string {
 	}
 	return c.ClientID
 }
+
+// scopeRoles lets a token that is issued to a client carry the user's roles. Services give rights by them, and a client is to have
+// no more rights than its scopes.
+const scopeRoles = "roles"
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 

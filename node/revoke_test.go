@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,7 +17,7 @@ func oauthRig(t *testing.T, f func(t *testing.T, r *rig)) {
 	t.Helper()
 	bubble(t, func(t *testing.T, r *rig) {
 		for _, id := range []string{"svc", "other"} {
-			c := NewClient{ID: id, Secret: "svc-secret-0123456789", Scope: []string{"profile"}}
+			c := NewClient{ID: id, Secret: "svc-secret-0123456789", Scope: []string{"profile", "roles"}}
 			if err := r.nodes["a"].CreateClient(context.Background(), c, Origin{Actor: "test"}); err != nil {
 				t.Fatal(err)
 			}
@@ -178,7 +179,7 @@ func TestIntrospect(t *testing.T) {
 			t.Fatal(err)
 		}
 		active(next.AccessToken, "", false)
-		if info := active(next.RefreshToken, "svc", true); len(info.Roles) != 1 || info.Roles[0] != "writer" {
+		if info := active(next.RefreshToken, "svc", true); info.Roles != nil { // alice has no scope roles
 			t.Errorf("%+v", info)
 		}
 		if err := r.nodes["c"].RevokeToken(ctx, next.RefreshToken, "svc", Origin{}); err != nil {
@@ -202,12 +203,15 @@ func TestIntrospect(t *testing.T) {
 	})
 }
 
-// No client can be called what stands for a login without one.
-func TestFirstPartyClientIsReserved(t *testing.T) {
+// No client can be called what stands for a login without one, nor what the API or this server is called: the id of a client is the
+// audience of its ID tokens.
+func TestReservedClientIDs(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		err := r.nodes["a"].CreateClient(context.Background(), NewClient{ID: firstPartyClient}, Origin{})
-		if !errors.Is(err, ErrBadRequest) {
-			t.Error(err)
+		for _, id := range []string{firstPartyClient, r.nodes["b"].cfg.Audience, r.nodes["b"].cfg.Issuer} {
+			err := r.nodes["a"].CreateClient(context.Background(), NewClient{ID: id}, Origin{})
+			if !errors.Is(err, ErrBadRequest) {
+				t.Errorf("%s: %v", id, err)
+			}
 		}
 	})
 }
@@ -220,5 +224,53 @@ func TestRevokeTokenRefusesAPIKey(t *testing.T) {
 			t.Error(err)
 		}
 		r.accepted(Tokens{AccessToken: text})
+	})
+}
+
+// TestRolesThroughClient: a token that was issued to a client carries roles only with the scope roles, which client, user and
+// token must have; a first-party one carries them always.
+func TestRolesThroughClient(t *testing.T) {
+	oauthRig(t, func(t *testing.T, r *rig) {
+		ctx := context.Background()
+		check := func(what, client string, tok Tokens, want bool) {
+			t.Helper()
+			synctest.Wait()
+			for name, n := range r.nodes {
+				id, err := n.Verify(ctx, tok.AccessToken)
+				if err != nil || id.HasRole("reader") != want {
+					t.Errorf("%s at %s: %v, roles %v", what, name, err, id.Roles())
+				}
+				for _, s := range []string{tok.AccessToken, tok.RefreshToken} {
+					info, active, err := n.Introspect(ctx, s, client)
+					if err != nil || !active || slices.Contains(info.Roles, "reader") != want {
+						t.Errorf("%s at %s: introspection %v %v, roles %v", what, name, active, err, info.Roles)
+					}
+				}
+			}
+		}
+		login := func(client string, scope ...string) Tokens {
+			t.Helper()
+			return must(r.nodes["a"].Login(ctx, LoginRequest{Name: "alice", Password: alicePassword, Client: client, Scope: scope}))(t)
+		}
+		check("first party", "", login("", "notes"), true)
+		check("a user without the scope", "svc", login("svc"), false)
+		u := must(r.nodes["b"].UserNamed("alice"))(t)
+		if err := r.nodes["b"].SetRoles(ctx, u.ID, u.Roles, []string{"profile", "roles"}, Origin{}); err != nil {
+			t.Fatal(err)
+		}
+		check("not asked for", "svc", login("svc", "profile"), false)
+		tok := login("svc", "profile", "roles")
+		check("granted", "svc", tok, true)
+		next := must(r.nodes["c"].Refresh(ctx, RefreshRequest{Token: tok.RefreshToken, Client: "svc", Scope: []string{"profile"}}))(t)
+		synctest.Wait()
+		if id := must(r.nodes["a"].Verify(ctx, next.AccessToken))(t); len(id.Roles()) != 0 {
+			t.Errorf("narrowed: %v", id.Roles())
+		}
+		if err := r.nodes["b"].ChangeClient(ctx, "svc", ClientChange{Scope: []string{"profile"}}, Origin{}); err != nil {
+			t.Fatal(err)
+		}
+		next = must(r.nodes["c"].Refresh(ctx, RefreshRequest{Token: next.RefreshToken, Client: "svc"}))(t)
+		check("taken from the client", "svc", next, false)
+		r.same()
 	})
 }

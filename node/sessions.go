@@ -109,7 +109,8 @@ func (n *Node) endedSession(ctx context.Context, id events.ID) error {
 }
 
 // LogoutOthers ends all sessions of the token's user but its own, which must be live. It returns when no replica accepts a
-// token of them any more. ErrBadRequest for a client's own token, and Verify's errors.
+// token of them any more. ErrThirdParty for a client's token: what a user lends to a client does not end the user's other
+// sessions. Verify's errors.
 func (n *Node) LogoutOthers(ctx context.Context, accessToken string, o Origin) error {
 	for range tries {
 		id, user, err := n.verifyUser(ctx, accessToken)
@@ -138,17 +139,17 @@ func (n *Node) LogoutAll(ctx context.Context, accessToken string, o Origin) erro
 	return n.change(ctx, &events.UserRevoked{User: user}, user.String(), actor(o, user))
 }
 
-// verifyUser verifies the token of a user.
+// verifyUser verifies the token of a first-party log-in. ErrThirdParty for any other one.
 func (n *Node) verifyUser(ctx context.Context, accessToken string) (Identity, events.ID, error) {
 	id, err := n.Verify(ctx, accessToken)
 	if err != nil {
 		return Identity{}, events.ID{}, err
 	}
-	user, err := events.ParseID(id.Subject())
-	if err != nil {
-		return Identity{}, events.ID{}, fmt.Errorf("%w: the token is a client's own: it has no user", ErrBadRequest)
+	if id.Client() != "" {
+		return Identity{}, events.ID{}, ErrThirdParty
 	}
-	return id, user, nil
+	user, err := events.ParseID(id.Subject())
+	return id, user, err
 }
 
 // endedWithAll waits for the barrier of the newest cut-off of the token's user, if the token's session ended with it or before
@@ -159,7 +160,7 @@ func (n *Node) endedWithAll(ctx context.Context, accessToken string) error {
 		return err
 	}
 	user, err := events.ParseID(c.Subject)
-	if err != nil {
+	if err != nil || clientOf(c) != "" {
 		return ErrRevoked
 	}
 	var cutoff uint64

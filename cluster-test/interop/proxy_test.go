@@ -144,14 +144,14 @@ func free(t *testing.T) string {
 
 // echo is the service behind the proxy: it answers with the request that it got.
 type echo struct {
-	Method, Path, Body string
-	Header             http.Header
+	Method, Target, Path, Body string
+	Header                     http.Header
 }
 
 func serveEcho(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(echo{r.Method, r.URL.Path, string(body), r.Header})
+	_ = json.NewEncoder(w).Encode(echo{r.Method, r.RequestURI, r.URL.Path, string(body), r.Header})
 }
 
 // patience is longer than the longest logout.
@@ -215,7 +215,7 @@ func TestProxies(t *testing.T) {
 				name string
 				run  func(*testing.T, *proxy)
 			}{
-				{"identity", identity}, {"demands", demands}, {"refusals", refusals}, {"limited", limited}, {"logout", logout},
+				{"identity", identity}, {"demands", demands}, {"spellings", spellings}, {"refusals", refusals}, {"limited", limited}, {"logout", logout},
 				{"killed replica", killed}, {"paused replica", paused}, {"no lease", unavailable},
 			} {
 				t.Run(part.name, func(t *testing.T) {

@@ -100,6 +100,24 @@ func (g *gate) enter(ctx context.Context, lanes int, who caller) error {
 	}
 }
 
+// enterPatiently is enter for anybody who tries again after each refusal, until ctx ends.
+func (g *gate) enterPatiently(ctx context.Context, lanes int) error {
+	for {
+		err := g.enter(ctx, lanes, anybody)
+		var busy *BusyError
+		if !errors.As(err, &busy) {
+			return err
+		}
+		timer := time.NewTimer(busy.RetryAfter)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
+}
+
 // push puts w into the queue, behind those of its kind. mu is held.
 func (g *gate) push(w *waiter) *list.Element {
 	if !w.known {

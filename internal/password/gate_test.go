@@ -257,3 +257,43 @@ func TestKnownCallersComeFirst(t *testing.T) {
 		s.want(0, 0, 2)
 	})
 }
+
+// Work in bulk comes behind logins, takes as many workers as there are at most, and is never told to come back.
+func TestBulkWaitsItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlow(t, Config{Workers: 1, Queue: 1, MaxWait: time.Second, Params: cheap})
+		ctx, cancel := context.WithCancel(t.Context())
+		for _, name := range []string{"bulk 1", "bulk 2", "bulk 3"} {
+			s.calls.Go(func() {
+				if _, err := s.HashInTurn(ctx, "a new password"); err != nil {
+					name += ": " + err.Error()
+				}
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				s.ended = append(s.ended, name[:4]+name[6:])
+			})
+		}
+		synctest.Wait()
+		s.want(1, 0, 0) // the others do not even take places
+		s.start(t.Context(), "login 1", 1)
+		s.finishOne()
+		s.want(1, 1, 0, "bulk") // login 1 runs, and then the second one
+		time.Sleep(time.Second)
+		synctest.Wait()
+		s.want(1, 0, 1) // refused, and will try again
+		s.start(t.Context(), "login 2", 1)
+		s.finishOne()
+		s.want(1, 0, 1, "login 1")
+		time.Sleep(time.Second)
+		synctest.Wait()
+		s.want(1, 1, 1)
+		s.finishOne()
+		s.want(1, 0, 1, "login 2")
+		cancel() // what runs goes on, what waits ends
+		synctest.Wait()
+		s.want(1, 0, 1, "bulk: context canceled")
+		s.finishOne()
+		s.want(0, 0, 1, "bulk")
+		s.calls.Wait()
+	})
+}

@@ -56,8 +56,9 @@ type Result struct {
 type Hasher struct {
 	params Params
 	gate   *gate
-	turns  *gate        // before admission
-	admit  func() error // nil: everybody is admitted
+	turns  *gate         // before admission
+	admit  func() error  // nil: everybody is admitted
+	bulk   chan struct{} // a place for each call of HashInTurn that may want a worker
 
 	// The slow functions; tests replace them before first use.
 	derive  func(password, salt []byte, time, memoryKiB uint32, lanes uint8, keyLen uint32) []byte
@@ -83,6 +84,7 @@ func New(cfg Config) *Hasher {
 		params:  cfg.Params.orDefault(),
 		gate:    newGate(cfg.Workers, max(0, cfg.Queue), cfg.MaxWait),
 		turns:   newGate(2*cfg.Workers, max(0, cfg.Queue), cfg.MaxWait),
+		bulk:    make(chan struct{}, cfg.Workers),
 		derive:  argon2.IDKey,
 		compare: bcrypt.CompareHashAndPassword,
 	}
@@ -112,12 +114,29 @@ func (p Params) Check() error {
 // a *BusyError when too many calls wait, and ctx's error if ctx ends before a worker is free. It is for callers who are known,
 // and comes before every Verify that waits.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
+	return h.hash(password, func(lanes int) error { return h.gate.enter(ctx, lanes, known) })
+}
+
+// HashInTurn is Hash for work in bulk, which has time: it comes behind every Verify that waits, takes at most one place in the
+// queue for each worker, and where Hash returns a *BusyError it waits on, until ctx ends.
+func (h *Hasher) HashInTurn(ctx context.Context, password string) (string, error) {
+	select {
+	case h.bulk <- struct{}{}:
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	defer func() { <-h.bulk }()
+	return h.hash(password, func(lanes int) error { return h.gate.enterPatiently(ctx, lanes) })
+}
+
+// hash hashes a password when enter has let a hash with so many lanes in.
+func (h *Hasher) hash(password string, enter func(lanes int) error) (string, error) {
 	if password == "" || len(password) > MaxBytes {
 		return "", fmt.Errorf("%w: it must have 1 to %d bytes", ErrPolicy, MaxBytes)
 	}
 	p := phc{Params: h.params, salt: make([]byte, saltBytes)}
 	rand.Read(p.salt) // never returns an error
-	if err := h.gate.enter(ctx, int(p.Lanes), known); err != nil {
+	if err := enter(int(p.Lanes)); err != nil {
 		return "", err
 	}
 	defer h.gate.leave(int(p.Lanes))
