@@ -137,10 +137,7 @@ func (n *Node) DeleteUser(ctx context.Context, id events.ID, o Origin) error {
 	if err != nil || out.void == "" {
 		return err
 	}
-	if err := n.barrier(ctx, out.seq); err != nil {
-		return err
-	}
-	return fmt.Errorf("%w: user", ErrNotFound)
+	return n.gone(ctx, "user")
 }
 
 // othersOnly refuses what would take the administration out of the hands that ask for it: nobody locks himself out over
