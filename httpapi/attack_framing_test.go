@@ -47,7 +47,7 @@ var framings = []struct{ name, sent, want string }{
 
 	// Chunks.
 	{"a negative chunk", chunkedHead + "\r\n-3\r\nabc\r\n0\r\n\r\n", "400"},
-	{"a chunk in C", chunkedHead + "\r\n0x3\r\nabc\r\n0\r\n\r\n", "400"},
+	{"a chunk in hex with 0x", chunkedHead + "\r\n0x3\r\nabc\r\n0\r\n\r\n", "400"},
 	{"a chunk beyond 64 bits", chunkedHead + "\r\nffffffffffffffffff\r\nabc\r\n0\r\n\r\n", "400"},
 	{"a chunk longer than said", chunkedHead + "\r\n3\r\nabcd\r\n0\r\n\r\n", "400"},
 	{"a line feed in a chunk's extension", chunkedHead + "\r\n3;x\nabc\r\n0\r\n\r\n", "400"},
