@@ -5,12 +5,13 @@ import (
 	"fmt"
 
 	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/fence"
 )
 
 // write appends e as Log.Append does; nothing else of the node appends. An event that builds of an older schema level cannot read is
 // held back until the log is at its level: *OlderError says that it is not there and will not be.
 func (n *Node) write(ctx context.Context, e *events.Event) (uint64, error) {
-	if level := events.LevelOf(e.Data); level > 1 {
+	if level := events.LevelOf(e.Data); level > 1 && n.cfg.Break&fence.NoLevels == 0 {
 		if err := n.reachLevel(ctx, level); err != nil {
 			return 0, err
 		}
@@ -43,6 +44,6 @@ func (n *Node) reachLevel(ctx context.Context, level uint32) error {
 
 // tooOld returns the error of a build that meets a log of a higher schema level than it knows.
 func tooOld(seq uint64, level, known uint32) error {
-	return fmt.Errorf("%w: since message %d the replicas of this log write at schema level %d, and this version of knell knows %d; "+
-		"start the version that the others run", events.ErrNewer, seq, level, known)
+	return fmt.Errorf("%w: at message %d the log is at schema level %d, and this version of knell knows %d; "+
+		"start the version that the other replicas run", events.ErrNewer, seq, level, known)
 }

@@ -168,7 +168,7 @@ func TestOlderReplicaJoinsSecond(t *testing.T) {
 		if _, err := startAt(ctx, cfg, 1); !errors.Is(err, events.ErrNewer) {
 			t.Errorf("got %v, want ErrNewer", err)
 		}
-		if !strings.Contains(out.String(), "fenced for good") || !strings.Contains(out.String(), "write at schema level 2, and this version of knell knows 1") {
+		if !strings.Contains(out.String(), "fenced for good") || !strings.Contains(out.String(), "the log is at schema level 2, and this version of knell knows 1") {
 			t.Errorf("its log does not say why:\n%s", out.String())
 		}
 		r.accepted(r.login("b"))
