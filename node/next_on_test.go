@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/fence"
 )
 
 // A command whose event older replicas cannot read is refused as long as one of them is there, in every way in which a node appends;
@@ -30,14 +31,19 @@ func TestNextVersion(t *testing.T) {
 		if n := r.count(events.TypeNext); n != 0 {
 			t.Errorf("%d events were written", n)
 		}
+		r.edit = func(c *Config) { c.Break = fence.NoLevels }
+		if err := must(r.startAt("d", 2))(t).Next(ctx, false, Origin{}); err != nil || r.count(events.TypeNext) != 1 {
+			t.Errorf("one that does not wait: %v", err)
+		}
+		r.leave("d")
 		r.leave("c")
 		for _, n := range r.nodes {
 			if err := n.Next(ctx, false, Origin{}); err != nil {
 				t.Error(err)
 			}
 		}
-		if n := r.count(events.TypeNext); n != 2 {
-			t.Errorf("%d events were written, want 2", n)
+		if n := r.count(events.TypeNext); n != 3 {
+			t.Errorf("%d events were written, want 3", n)
 		}
 		r.accepted(r.login("b"))
 		r.same()
