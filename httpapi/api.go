@@ -200,6 +200,7 @@ func NewLocal(n LocalNode, cfg Config) http.Handler {
 			r.Use(a.requireReady)
 			a.mount(r, a.accountOperations()...)
 			r.Post("/users/import", (&importHandler{a, n}).serve)
+			a.mountNext(r)
 		})
 	})
 	return r
