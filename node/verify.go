@@ -147,7 +147,7 @@ func (s *state) look(c *token.Claims) (word uint32, err error) {
 	if c.KeyID == "" {
 		return s.lookAgain(c)
 	}
-	if k := s.keys[c.KeyID]; k == nil || k.revoked {
+	if !s.signed(c.KeyID) {
 		return 0, fmt.Errorf("%w: signing key is not known or was revoked", ErrInvalidToken)
 	}
 	ses := s.sessions[events.ID(c.Session)]
