@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -49,9 +48,6 @@ const (
 	maxOverlap    = 30 * 24 * time.Hour // for which an old secret can stay good
 )
 
-// NewClientSecret returns a random secret of 130 bits, for a client that does not choose one.
-func NewClientSecret() string { return "kns_" + rand.Text() }
-
 // CreateClient creates an OAuth client and returns when every replica knows it. Errors: ErrExists, ErrBadRequest and the common
 // ones.
 func (n *Node) CreateClient(ctx context.Context, nc NewClient, o Origin) error {
@@ -69,7 +65,7 @@ func (n *Node) CreateClient(ctx context.Context, nc NewClient, o Origin) error {
 	}
 	d := &events.SecretClient{Client: nc.ID, Name: nc.Name, Scope: nc.Scope, Redirects: nc.Redirects}
 	if nc.Secret != "" || nc.Hash != "" {
-		hash, err := n.newHash(ctx, nc.Secret, nc.Hash)
+		hash, err := n.newSecretHash(ctx, nc.Secret, nc.Hash)
 		if err != nil {
 			return err
 		}
@@ -165,7 +161,7 @@ func (n *Node) RotateClientSecret(ctx context.Context, id, secret string, overla
 	if overlap < 0 || overlap > maxOverlap {
 		return fmt.Errorf("%w: the old secret can be good for 0 s to 30 days", ErrBadRequest)
 	}
-	hash, err := n.newHash(ctx, secret, "")
+	hash, err := n.newSecretHash(ctx, secret, "")
 	if err != nil {
 		return err
 	}
