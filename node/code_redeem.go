@@ -64,7 +64,7 @@ func (n *Node) RedeemCode(ctx context.Context, r CodeRedemption) (Tokens, error)
 		case !v.session.IsZero():
 			return Tokens{}, n.codeReplayed(ctx, v, r.Origin)
 		}
-		t, err := n.redeem(ctx, v, r, k.nonce)
+		t, err := n.redeem(ctx, v, r, &k)
 		if !errors.Is(err, errChanged) {
 			return t, err
 		}
@@ -119,8 +119,8 @@ func verifierForm(s string) bool {
 }
 
 // redeem starts the session.
-func (n *Node) redeem(ctx context.Context, v codeView, r CodeRedemption, nonce string) (Tokens, error) {
-	d := n.newSession(v.user, v.userSeq, r.Client, v.scope, false)
+func (n *Node) redeem(ctx context.Context, v codeView, r CodeRedemption, k *codeText) (Tokens, error) {
+	d := n.newSession(v.user, v.userSeq, r.Client, v.scope, k.remember)
 	d.ClientSeq, d.Code, d.AuthTime = v.clientSeq, v.id, v.issuedAt
 	o := r.Origin
 	if o.Actor == "" {
@@ -135,7 +135,7 @@ func (n *Node) redeem(ctx context.Context, v codeView, r CodeRedemption, nonce s
 	}
 	t, err := n.mint(d.Session, generation{seq: out.seq, issuedAt: d.IssuedAt, expires: d.AccessExpires})
 	if err == nil && contains(t.Scope, scopeOpenID) {
-		t.IDToken, err = n.mintID(d, t.AccessToken, nonce)
+		t.IDToken, err = n.mintID(d, t.AccessToken, k.nonce)
 	}
 	return t, err
 }
