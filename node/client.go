@@ -51,13 +51,7 @@ const (
 // CreateClient creates an OAuth client and returns when every replica knows it. Errors: ErrExists, ErrBadRequest and the common
 // ones.
 func (n *Node) CreateClient(ctx context.Context, nc NewClient, o Origin) error {
-	if !clientID(nc.ID) {
-		return fmt.Errorf("%w: client id must have 1 to 64 of A-Z a-z 0-9 . _ -, and must not look like a user id", ErrBadRequest)
-	}
-	if n.reserved(nc.ID) {
-		return fmt.Errorf("%w: client id %q is what the audience or the issuer of access tokens is called", ErrBadRequest, nc.ID)
-	}
-	if err := errors.Join(checkClientName(nc.Name), checkWords("scope", nc.Scope), checkRedirects(nc.Redirects)); err != nil {
+	if err := n.checkClient(nc); err != nil {
 		return err
 	}
 	if n.nearlyFull(adminShare) {
@@ -72,6 +66,17 @@ func (n *Node) CreateClient(ctx context.Context, nc NewClient, o Origin) error {
 		d.Hash = hash
 	}
 	return n.change(ctx, d, nc.ID, o)
+}
+
+// checkClient returns what is wrong with a client, but for its secret.
+func (n *Node) checkClient(nc NewClient) error {
+	switch {
+	case !clientID(nc.ID):
+		return fmt.Errorf("%w: client id must have 1 to 64 of A-Z a-z 0-9 . _ -, and must not look like a user id", ErrBadRequest)
+	case n.reserved(nc.ID):
+		return fmt.Errorf("%w: client id %q is what the audience or the issuer of access tokens is called", ErrBadRequest, nc.ID)
+	}
+	return errors.Join(checkClientName(nc.Name), checkWords("scope", nc.Scope), checkRedirects(nc.Redirects))
 }
 
 // clientID reports whether s may name a client. The subject of a client's own token is its id, and that of a user's token is

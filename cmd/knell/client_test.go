@@ -19,7 +19,14 @@ func TestClientCommands(t *testing.T) {
 		"clients": `{"id":"one","redirect_uris":["https://one.test/cb"],"scopes":["openid"]}
 {"id":"two","name":"Two","hash":"$2a$04$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"}
 `,
-		"bad": `{"id":"three"}` + "\n" + `{"id":"four","redirect_uris":["http://four.test"]}` + "\n",
+		"bad": `{"id":"three"}
+{"id":"four","redirect_uris":["http://four.test"]}
+{"id":"a\u001bb"}
+{"id":"five","confidential":true}
+{"id":"three","name":"Again"}
+{"id":"one"}
+{"id":"six","secret":"a-secret-of-six"}
+`,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -70,9 +77,20 @@ func TestClientCommands(t *testing.T) {
 	clientToken(t, base, "svc", "a-secret-of-my-own", 401)
 	expect(1, "there is no such", "delete", "svc")
 
-	expect(0, "2 created, 0 exist already", "import", "clients")
-	expect(0, "0 created, 2 exist already", "import", "clients")
-	expect(1, `client 2 ("four"), after 1 were created: redirect URI`, "import", "bad")
+	expect(0, "2 could be created, 0 exist already, 0 refused", "import", "clients", "--dry-run")
+	expect(0, "2 created, 0 exist already, 0 refused", "import", "clients")
+	expect(0, "0 created, 2 exist already, 0 refused", "import", "clients")
+	for _, line := range []string{
+		"line 2: four: redirect URI", `line 3: "a\x1bb": client id`, "line 4: five: a confidential client needs a secret or a hash",
+		"2 could be created, 2 exist already, 3 refused",
+	} {
+		expect(1, line, "import", "bad", "--dry-run")
+	}
+	expect(1, "there is no such", "show", "three")
+	expect(1, "2 created, 2 exist already, 3 refused", "import", "bad")
+	expect(0, `"name": ""`, "show", "three")
+	expect(0, "0 could be created", "import", "clients", "--dry-run")
+	clientToken(t, base, "six", "a-secret-of-six", 200)
 
 	if code, out := p.stop(t, syscall.SIGTERM); code != 0 || strings.Contains(out, first) || strings.Contains(out, second) {
 		t.Fatalf("exit %d:\n%s", code, out)
