@@ -35,7 +35,8 @@ func TestStayLoggedIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	for remember, want := range map[string]time.Duration{"true": 30 * 24 * time.Hour, "-": 24 * time.Hour} {
-		got := answered(t, submit(w.handler, with(fill(t, ask(w.handler, authorization()), "carol", carolPassword), "remember", remember)), appRedirect)
+		form := with(fill(t, ask(w.handler, authorization()), "carol", carolPassword), "remember", remember)
+		got := answered(t, submit(w.handler, form), appRedirect)
 		expect(t, redeem(w.handler, with(obtained, "code", got.Get("code"))), http.StatusOK)
 		sessions, err := w.node.UserSessions(carol)
 		if err != nil || len(sessions) == 0 {
@@ -51,7 +52,8 @@ func TestStayLoggedIn(t *testing.T) {
 }
 
 // obtained is what a code is redeemed with, without the code.
-var obtained = with(url.Values{}, "grant_type", "authorization_code", "redirect_uri", appRedirect, "client_id", "app", "code_verifier", testVerifier)
+var obtained = with(url.Values{},
+	"grant_type", "authorization_code", "redirect_uri", appRedirect, "client_id", "app", "code_verifier", testVerifier)
 
 // checkbox returns the only check box of a page, whose label says what it does.
 func checkbox(t *testing.T, p page) element {

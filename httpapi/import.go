@@ -51,8 +51,9 @@ type importEnd struct {
 	Errors  int  `json:"errors"`
 }
 
-// serve reads NDJSON, one user or client a line with the members of POST /users or /clients, and answers one line for each, in order, whatever
-// came of the ones before. Of two lines with one name the first counts. With the query dry_run=true nothing is changed.
+// serve reads NDJSON, one user or client a line with the members of POST /users or /clients, and answers one line for each, in
+// order, whatever came of the ones before. Of two lines with one name the first counts. With the query dry_run=true nothing is
+// changed.
 func (h *importHandler) serve(w http.ResponseWriter, r *http.Request) {
 	dryRun := r.URL.RawQuery == "dry_run=true"
 	types := r.Header["Content-Type"]

@@ -31,7 +31,9 @@ func (r *rig) between(at string, typ events.Type, f func() error) {
 // TestKeyRevokedDuringRefresh: whoever forges refresh tokens with a key that was stolen gets nothing that outlives the revocation of
 // the key, not by a refresh that was under way either.
 func TestKeyRevokedDuringRefresh(t *testing.T) {
-	for name, typ := range map[string]events.Type{"rotation": events.TypeSessionRefreshed, "once more in the grace window": events.TypeRefreshReplayed} {
+	for name, typ := range map[string]events.Type{
+		"rotation": events.TypeSessionRefreshed, "once more in the grace window": events.TypeRefreshReplayed,
+	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
 				ctx := context.Background()

@@ -219,7 +219,8 @@ func TestTLSFilesAreFiles(t *testing.T) {
 	good := TLS{filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
 	writePair(t, good, 1)
 	pipe, long, link := filepath.Join(dir, "pipe"), filepath.Join(dir, "long"), filepath.Join(dir, "link")
-	if err := errors.Join(syscall.Mkfifo(pipe, 0o600), os.WriteFile(long, make([]byte, maxPEM+1), 0o600), os.Symlink(good.KeyFile, link)); err != nil {
+	err := errors.Join(syscall.Mkfifo(pipe, 0o600), os.WriteFile(long, make([]byte, maxPEM+1), 0o600), os.Symlink(good.KeyFile, link))
+	if err != nil {
 		t.Fatal(err)
 	}
 	for _, bad := range []string{pipe, long, dir, os.DevNull} {
