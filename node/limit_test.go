@@ -322,6 +322,7 @@ func TestClientSecretsAreLimited(t *testing.T) {
 		if n := r.checks() - before; n > 7 || !errors.As(last, &l) {
 			t.Errorf("%d guesses, then %v", n, last)
 		}
+		synctest.Wait() // c knows of the guesses at b
 		if err := r.nodes["c"].AuthenticateClient(ctx, "svc", secret, from("192.0.2.1")); !errors.As(err, &l) {
 			t.Errorf("a right guess among wrong ones: %v", err)
 		}
