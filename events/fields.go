@@ -15,6 +15,7 @@ func (p *SessionStarted) fields(c *codec) {
 	c.int64("idle_expires", &p.IdleExpires)
 	c.int64("expires", &p.Expires)
 	c.uint64("user_seq", &p.UserSeq)
+	c.optUint64("client_seq", &p.ClientSeq)
 	c.optID("code", &p.Code)
 	c.optInt64("auth_time", &p.AuthTime)
 	c.optBool("remember", &p.Remember)
@@ -28,12 +29,15 @@ func (p *SessionRefreshed) fields(c *codec) {
 	c.int64("idle_expires", &p.IdleExpires)
 	c.uint64("session_seq", &p.SessionSeq)
 	c.uint64("user_seq", &p.UserSeq)
+	c.optUint64("client_seq", &p.ClientSeq)
+	c.text("key", &p.Key)
 }
 
 func (p *RefreshReplayed) fields(c *codec) {
 	c.id("session", &p.Session)
 	c.uint32("generation", &p.Generation)
 	c.uint64("session_seq", &p.SessionSeq)
+	c.text("key", &p.Key)
 }
 
 func (p *ClientToken) fields(c *codec) {

@@ -126,6 +126,7 @@ func Types() []TypeInfo {
 		login   = int64(1767225600)
 		hash    = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA"
 		client  = "svc"
+		kid     = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
 		sha     = 32
 		session = "example session"
 	)
@@ -138,15 +139,15 @@ func Types() []TypeInfo {
 	examples := []Payload{
 		&LogStarted{HashKey: key("hash key")},
 		&SessionStarted{Session: id(session), User: user, Client: client, Scope: scope, IssuedAt: login, AccessExpires: login + 300,
-			IdleExpires: login + 86400, Expires: login + 30*86400, UserSeq: 17, Code: id("code"), AuthTime: login - 5, Remember: true},
+			IdleExpires: login + 86400, Expires: login + 30*86400, UserSeq: 17, ClientSeq: 9, Code: id("code"), AuthTime: login - 5, Remember: true},
 		&SessionRefreshed{Session: id(session), Generation: 2, IssuedAt: login + 240, AccessExpires: login + 540,
-			IdleExpires: login + 86640, SessionSeq: 42, UserSeq: 17},
-		&RefreshReplayed{Session: id(session), Generation: 2, SessionSeq: 43},
+			IdleExpires: login + 86640, SessionSeq: 42, UserSeq: 17, ClientSeq: 9, Key: kid},
+		&RefreshReplayed{Session: id(session), Generation: 2, SessionSeq: 43, Key: kid},
 		&ClientToken{Session: id("token"), Client: client, Scope: scope, IssuedAt: login, AccessExpires: login + 300, ClientSeq: 9},
 		&SessionRevoked{Session: id(session), User: user},
 		&UserRevoked{User: user, Cause: "disabled", UserSeq: 17, Except: id(session)},
 		&ClientRevoked{Client: client, Cause: "deleted", ClientSeq: 9},
-		&SigningKeyRevoked{Key: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"},
+		&SigningKeyRevoked{Key: kid},
 		&AllRevoked{},
 		&UserCreated{User: user, Roles: roles, Secret: 16},
 		&UserEnabled{User: user, UserSeq: 18},
@@ -162,7 +163,7 @@ func Types() []TypeInfo {
 		&NodeJoined{Incarnation: id("life 2"), Replaces: id("life 1"), Version: "1.0.0", Level: Level, Issuer: "https://id.example.com", Audience: "api"},
 		&NodeBeat{Pings: []Ping{{Node: "n1", Incarnation: id("life 2"), Counter: 7, Applied: 42, Digest: id("digest"), Level: Level, LeaseMillis: 3000}}},
 		&NodeLeft{Incarnation: id("life 2")},
-		&NodeKey{Key: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k", Alg: "EdDSA", Public: key("public"),
+		&NodeKey{Key: kid, Alg: "EdDSA", Public: key("public"),
 			RefreshPublic: key("refresh"), Incarnation: id("life 2")},
 		&LevelRaised{Level: Level},
 		&CodeIssued{Code: id("code"), User: user, Client: client, Scope: scope, IssuedAt: login, Expires: login + 60, UserSeq: 17, ClientSeq: 9},

@@ -65,6 +65,7 @@ type SessionStarted struct {
 	IdleExpires   int64  // the first refresh token ends here
 	Expires       int64  // no refresh reaches beyond this
 	UserSeq       uint64 // newest sequence of the user record that the login was validated against
+	ClientSeq     uint64 // the same of the client's record; 0 for a first-party login
 
 	Code     ID    // the authorization code that was redeemed; zero for a login without one
 	AuthTime int64 // when the user proved who it is; 0: at IssuedAt
@@ -80,6 +81,8 @@ type SessionRefreshed struct {
 	IdleExpires   int64
 	SessionSeq    uint64 // newest sequence of the session record that this was validated against
 	UserSeq       uint64
+	ClientSeq     uint64 // 0 for a first-party session
+	Key           string // signing key of the refresh token that was presented
 }
 
 // RefreshReplayed says that the predecessor of an unused generation was presented again within the grace window, and
@@ -88,6 +91,7 @@ type RefreshReplayed struct {
 	Session    ID
 	Generation uint32 // the successor that was given again
 	SessionSeq uint64
+	Key        string // as in SessionRefreshed
 }
 
 // ClientToken is an access token given to an OAuth client for itself (RFC 6749 section 4.4). Session identifies the token.

@@ -199,7 +199,8 @@ func NewLocal(n LocalNode, cfg Config) http.Handler {
 		r.Group(func(r chi.Router) {
 			r.Use(a.requireReady)
 			a.mount(r, a.accountOperations()...)
-			r.Post("/users/import", (&importHandler{a, n}).serve)
+			r.Post("/users/import", (&importHandler{a, n, parseUser}).serve)
+			r.Post("/clients/import", (&importHandler{a, n, parseClient}).serve)
 			a.mountNext(r)
 		})
 	})

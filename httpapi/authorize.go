@@ -107,7 +107,7 @@ func (a *api) askToLogIn(w http.ResponseWriter, r *http.Request, p parameters) {
 	if len(hint) > 128 {
 		hint = ""
 	}
-	a.showLogIn(w, http.StatusOK, client, req, hint, "")
+	a.showLogIn(w, http.StatusOK, client, req, typed{Name: hint}, "")
 }
 
 // recipient returns the client of an authorization request and where the answer goes. An error here is shown to the user and

@@ -27,6 +27,11 @@ func (a *api) logIn(w http.ResponseWriter, r *http.Request, p parameters) {
 			return
 		}
 	}
+	what := typed{Name: p.get("username"), Remember: p.get("remember") == "true"}
+	if p.has("remember") && !what.Remember {
+		a.refuse(w, r, badRequest("the field remember can be true, or be absent"))
+		return
+	}
 	req, err := a.n.OpenRequest(p.get(fieldRequest))
 	if err != nil {
 		a.refuse(w, r, err)
@@ -38,7 +43,7 @@ func (a *api) logIn(w http.ResponseWriter, r *http.Request, p parameters) {
 		a.refuse(w, r, errClientGone)
 		return
 	case err != nil: // a replica that cannot answer: the user tries again with what he has typed
-		a.logInFailed(w, r, node.Client{ID: req.Client}, req, p.get("username"), err)
+		a.logInFailed(w, r, node.Client{ID: req.Client}, req, what, err)
 		return
 	}
 	if _, ok := client.Redirect(req.Redirect); !ok { // whatever the answer is: it must not go there
@@ -50,11 +55,11 @@ func (a *api) logIn(w http.ResponseWriter, r *http.Request, p parameters) {
 		a.redirect(w, r, req, &clientError{"access_denied", "the user did not log in"})
 		return
 	case !p.has("username") || !p.has("password"):
-		a.showLogIn(w, http.StatusBadRequest, client, req, p.get("username"), "Enter your name and your password.")
+		a.showLogIn(w, http.StatusBadRequest, client, req, what, "Enter your name and your password.")
 		return
 	}
 	code, err := a.n.IssueCode(r.Context(), req, node.LoginRequest{
-		Name: p.get("username"), Password: p.get("password"), Origin: a.origin(r),
+		Name: what.Name, Password: p.get("password"), Remember: what.Remember, Origin: a.origin(r),
 	})
 	switch {
 	case err == nil:
@@ -64,12 +69,12 @@ func (a *api) logIn(w http.ResponseWriter, r *http.Request, p parameters) {
 	case errors.Is(err, node.ErrInvalidClient) || errors.Is(err, node.ErrBadRequest): // its redirect URI was taken away
 		a.refuse(w, r, errClientGone)
 	default:
-		a.logInFailed(w, r, client, req, p.get("username"), err)
+		a.logInFailed(w, r, client, req, what, err)
 	}
 }
 
 // logInFailed shows the log-in page again and says why.
-func (a *api) logInFailed(w http.ResponseWriter, r *http.Request, client node.Client, req node.CodeRequest, name string, err error) {
+func (a *api) logInFailed(w http.ResponseWriter, r *http.Request, client node.Client, req node.CodeRequest, what typed, err error) {
 	ans := settleError(w, r, a.n, err)
 	text := "You could not be logged in: " + ans.text + "."
 	if errors.Is(err, node.ErrInvalidGrant) { // one text for whatever was wrong
@@ -77,7 +82,7 @@ func (a *api) logInFailed(w http.ResponseWriter, r *http.Request, client node.Cl
 	} else if ans.status == http.StatusServiceUnavailable {
 		text = textUnavailable
 	}
-	a.showLogIn(w, ans.status, client, req, name, text)
+	a.showLogIn(w, ans.status, client, req, what, text)
 }
 
 // refuse shows an error to the user, of which no client is told.

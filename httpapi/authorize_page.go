@@ -36,11 +36,17 @@ type logInPage struct {
 	Client  string // who asks
 	Host    string // where the user is sent afterwards
 	Scopes  []scopeText
-	Name    string // as it was typed or hinted at
+	Typed   typed
 	Error   string // "" at first
 	Field   string // of Request
 	Request string
 	Style   template.CSS
+}
+
+// typed is what of a log-in page is kept when it is shown again. Not the password.
+type typed struct {
+	Name     string // as it was typed or hinted at
+	Remember bool   // the user wants to stay logged in
 }
 
 // errorPage is shown when there is nobody to redirect to.
@@ -63,9 +69,9 @@ func (errorPage) template() string { return "error" }
 
 // showLogIn answers with the log-in page for req.
 func (a *api) showLogIn(w http.ResponseWriter, status int, client node.Client, req node.CodeRequest,
-	name, problem string) {
+	what typed, problem string) {
 	p := logInPage{
-		Client: client.Name, Host: destination(req.Redirect), Name: name, Error: problem, Field: fieldRequest,
+		Client: client.Name, Host: destination(req.Redirect), Typed: what, Error: problem, Field: fieldRequest,
 		Request: a.n.SealRequest(req), Style: style,
 	}
 	if p.Client == "" {

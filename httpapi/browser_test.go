@@ -89,7 +89,8 @@ func readPage(t *testing.T, body string) page {
 				e.attrs[a.Name.Local] = a.Value
 			}
 			p.elements = append(p.elements, e)
-			if e.name == "input" {
+			_, checked := e.attrs["checked"]
+			if e.name == "input" && (e.attrs["type"] != "checkbox" || checked) {
 				p.fields.Set(e.attrs["name"], e.attrs["value"])
 			}
 			open = true
@@ -124,7 +125,7 @@ var allowedElements = []string{"html", "head", "meta", "title", "style", "body",
 
 // allowedAttributes are those that can neither run nor fetch anything.
 var allowedAttributes = []string{"lang", "charset", "name", "content", "role", "id", "aria-labelledby", "aria-describedby", "method",
-	"action", "type", "value", "for", "autocomplete", "autocapitalize", "autocorrect", "spellcheck", "maxlength", "required", "class", "formnovalidate"}
+	"action", "type", "value", "for", "autocomplete", "autocapitalize", "autocorrect", "spellcheck", "maxlength", "required", "class", "formnovalidate", "checked"}
 
 // checkPage fails the test unless an answer is a page that is plain, accessible and locked up.
 func checkPage(t *testing.T, w *httptest.ResponseRecorder) page {
@@ -161,7 +162,8 @@ func checkPage(t *testing.T, w *httptest.ResponseRecorder) page {
 		labels[l.attrs["for"]] = strings.TrimSpace(l.text) != ""
 	}
 	for _, in := range p.find("input") {
-		if in.attrs["type"] != "hidden" && (!labels[in.attrs["id"]] || in.attrs["autocomplete"] == "") {
+		typed := in.attrs["type"] == "text" || in.attrs["type"] == "password"
+		if in.attrs["type"] != "hidden" && !labels[in.attrs["id"]] || typed && in.attrs["autocomplete"] == "" {
 			t.Errorf("field without label or autocomplete: %v", in.attrs)
 		}
 		if by := in.attrs["aria-describedby"]; by != "" && !ids[by] {

@@ -29,3 +29,7 @@ func (s *scripted) WouldRevoke(node.Revocation) (int, error)                   {
 
 func (s *scripted) CheckUser(node.NewUser) error                         { return s.err }
 func (s *scripted) HashPassword(context.Context, string) (string, error) { return "", s.err }
+func (s *scripted) CheckClient(node.NewClient) error                     { return s.err }
+func (s *scripted) HashSecret(context.Context, node.NewClient) (node.NewClient, error) {
+	return node.NewClient{}, s.err
+}

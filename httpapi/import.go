@@ -14,31 +14,33 @@ import (
 	"github.com/knell-auth/knell/node"
 )
 
-// Importer says whether a user could be created, and hashes passwords while log-ins go first.
+// Importer says whether a user or a client could be created, and hashes passwords while log-ins go first.
 type Importer interface {
 	CheckUser(node.NewUser) error
 	HashPassword(ctx context.Context, password string) (hash string, err error)
+	CheckClient(node.NewClient) error
+	HashSecret(context.Context, node.NewClient) (node.NewClient, error)
 }
 
-// importHandler serves POST /users/import on the local socket.
+// importHandler serves POST /users/import and /clients/import on the local socket.
 type importHandler struct {
 	*api
-	importer Importer
+	n     LocalNode
+	parse func(n LocalNode, line []byte) (importItem, error)
 }
 
-// importBatch is how many users are created at the same time.
+// importBatch is how many users or clients are created at the same time.
 const importBatch = 64
 
 // importRecord is a line of the request, and then of the answer.
 type importRecord struct {
 	Line   int    `json:"line"`
-	Name   string `json:"name,omitempty"`
-	Status string `json:"status"` // created, exists, error; in a dry run valid instead of created
+	Name   string `json:"name,omitempty"` // of a client its id
+	Status string `json:"status"`         // created, exists, error; in a dry run valid instead of created
 	ID     string `json:"id,omitempty"`
 	Error  string `json:"error,omitempty"`
 
-	user node.NewUser
-	key  string // the name as it is kept
+	item importItem
 }
 
 // importEnd is the last line. An answer without it was cut off.
@@ -49,8 +51,9 @@ type importEnd struct {
 	Errors  int  `json:"errors"`
 }
 
-// serve reads NDJSON, one user a line with the members of POST /users, and answers one line for each, in order, whatever
-// came of the ones before. Of two lines with one name the first counts. With the query dry_run=true nothing is changed.
+// serve reads NDJSON, one user or client a line with the members of POST /users or /clients, and answers one line for each, in
+// order, whatever came of the ones before. Of two lines with one name the first counts. With the query dry_run=true nothing is
+// changed.
 func (h *importHandler) serve(w http.ResponseWriter, r *http.Request) {
 	dryRun := r.URL.RawQuery == "dry_run=true"
 	types := r.Header["Content-Type"]
@@ -74,7 +77,7 @@ func (h *importHandler) serve(w http.ResponseWriter, r *http.Request) {
 	run.out = newLineWriter(w)
 	if err := run.all(ctx); err != nil {
 		// The missing end and the cut connection say that this is not all.
-		h.log.LogAttrs(r.Context(), slog.LevelWarn, "import of users ended early", slog.Any("error", err))
+		h.log.LogAttrs(r.Context(), slog.LevelWarn, "import ended early", slog.Any("error", err))
 		panic(http.ErrAbortHandler)
 	}
 }
@@ -151,26 +154,14 @@ func (run *importRun) read() (batch []*importRecord, err error) {
 			rec.fail(badRequest("the line is longer than %d bytes", maxJSON))
 			continue
 		}
-		rec.parse(line)
+		item, wrong := run.h.parse(run.h.n, line)
+		if wrong != nil {
+			rec.fail(wrong)
+			continue
+		}
+		rec.item, rec.Name = item, item.name()
 	}
 	return batch, err
-}
-
-// parse reads the user in a line.
-func (rec *importRecord) parse(line []byte) {
-	u := &rec.user
-	err := decodeObject(line, members{
-		"name": &u.Name, "password": &u.Password, "hash": &u.Hash, "email": &u.Email, "full_name": &u.FullName,
-		"roles": &u.Roles, "scopes": &u.Scope, "disabled": &u.Disabled,
-	}, "name")
-	if err == nil {
-		rec.key, err = node.NormalName(u.Name)
-	}
-	if err != nil {
-		rec.fail(err)
-		return
-	}
-	rec.Name = rec.key
 }
 
 // fail notes err as what came of the record.
@@ -184,7 +175,7 @@ func (rec *importRecord) fail(err error) {
 	rec.Error = strings.TrimPrefix(ans.text, node.ErrBadRequest.Error()+": ")
 }
 
-// create creates the users of a batch: those of different names at the same time, those of one name one after the other.
+// create creates what a batch describes: those of different names at the same time, those of one name one after the other.
 func (run *importRun) create(ctx context.Context, batch []*importRecord) {
 	byName := map[string][]*importRecord{}
 	for _, rec := range batch {
@@ -193,7 +184,7 @@ func (run *importRun) create(ctx context.Context, batch []*importRecord) {
 		case run.dryRun:
 			run.checkOne(rec)
 		default:
-			byName[rec.key] = append(byName[rec.key], rec)
+			byName[rec.Name] = append(byName[rec.Name], rec)
 		}
 	}
 	var work sync.WaitGroup
@@ -208,47 +199,33 @@ func (run *importRun) create(ctx context.Context, batch []*importRecord) {
 }
 
 func (run *importRun) createOne(ctx context.Context, rec *importRecord) {
-	u, err := run.withHash(ctx, rec.user)
-	var created node.User
+	err := rec.item.hash(ctx)
+	var id string
 	if err == nil {
 		ctx, cancel := context.WithTimeout(ctx, run.h.logoutWait)
 		defer cancel()
-		created, err = run.h.n.CreateUser(ctx, u, run.origin)
+		id, err = rec.item.create(ctx, run.origin)
 	}
 	if err != nil {
 		rec.fail(err)
 		if _, known := classify(err); !known {
-			run.h.log.LogAttrs(ctx, slog.LevelError, "importing a user failed", slog.Int("line", rec.Line), slog.Any("error", err))
+			run.h.log.LogAttrs(ctx, slog.LevelError, "importing a line failed", slog.Int("line", rec.Line), slog.Any("error", err))
 		}
 		return
 	}
-	rec.Status, rec.ID = "created", created.ID.String()
-}
-
-// withHash returns u with the hash of its password instead of that. However long the hash has to wait for log-ins, the import
-// waits with it. Who is there already is not hashed for.
-func (run *importRun) withHash(ctx context.Context, u node.NewUser) (node.NewUser, error) {
-	if u.Password == "" {
-		return u, nil
-	}
-	err := run.h.importer.CheckUser(u)
-	if err == nil {
-		u.Hash, err = run.h.importer.HashPassword(ctx, u.Password)
-	}
-	u.Password = ""
-	return u, err
+	rec.Status, rec.ID = "created", id
 }
 
 func (run *importRun) checkOne(rec *importRecord) {
-	if err := run.h.importer.CheckUser(rec.user); err != nil {
+	if err := rec.item.check(); err != nil {
 		rec.fail(err)
 		return
 	}
-	if run.named[rec.key] {
+	if run.named[rec.Name] {
 		rec.Status = "exists"
 		return
 	}
-	run.named[rec.key] = true
+	run.named[rec.Name] = true
 	rec.Status = "valid"
 }
 

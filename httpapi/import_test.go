@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +102,67 @@ func TestImport(t *testing.T) {
 		t.Errorf("by %q because of %q", e.Actor, e.Reason)
 	}
 	w.checkLogged(t, "c2FsdHNhbHRzYWx0")
+}
+
+// Clients are imported like users: each line is answered, and a dry run changes nothing.
+func TestImportOfClients(t *testing.T) {
+	w := newWorld(t)
+	local := NewLocal(w.node, Config{})
+	secret := node.NewClientSecret()
+	lines := strings.Join([]string{
+		`{"id":"shop","name":"Shop","redirect_uris":["https://shop.test/cb"],"scopes":["openid"]}`,
+		`{"id":"jobs",` + scryptHash + `,"scopes":["jobs"]}`,
+		`{"id":"chosen","secret":"correct horse"}`,
+		`{"id":"made","secret":"` + secret + `","scopes":["jobs"]}`,
+		`{"id":"shop"}`,
+		`{"id":"both","secret":"correct horse",` + scryptHash + `}`,
+		`{"id":"none","confidential":true}`,
+		`{"id":"bad","redirect_uris":["http://shop.test/cb"]}`,
+		`{"name":"without an id"}`,
+		`{"id":"a b"}`,
+		`{"id":"api"}`,
+		`not JSON`,
+	}, "\n") + "\n"
+	want := []string{
+		`{"line":1,"name":"shop","status":"created","id":"shop"}`,
+		`{"line":2,"name":"jobs","status":"created","id":"jobs"}`,
+		`{"line":3,"name":"chosen","status":"created","id":"chosen"}`,
+		`{"line":4,"name":"made","status":"created","id":"made"}`,
+		`{"line":5,"name":"shop","status":"exists"}`,
+		`{"line":6,"name":"both","status":"error","error":"want a password or a hash, and not both"}`,
+		`{"line":7,"name":"none","status":"error","error":"a confidential client needs a secret or a hash"}`,
+		`{"line":8,"name":"bad","status":"error","error":"redirect URI`,
+		`{"line":9,"status":"error","error":"member \"id\" is missing"}`,
+		`{"line":10,"name":"a b","status":"error","error":"client id must have`,
+		`{"line":11,"name":"api","status":"error","error":"client id \"api\" is what`,
+		`{"line":12,"status":"error","error":"the body must be one JSON object"}`,
+	}
+	check := func(got *httptest.ResponseRecorder, replace ...string) {
+		t.Helper()
+		expect(t, got, 200, ndjsonType)
+		answers := strings.Split(strings.TrimSpace(got.Body.String()), "\n")
+		if len(answers) != len(want)+1 || !strings.Contains(answers[len(want)], `"created":4,"exists":1,"errors":7`) {
+			t.Fatalf("%s", got.Body)
+		}
+		for i, line := range want {
+			if line = strings.NewReplacer(replace...).Replace(line); !strings.HasPrefix(answers[i], line) {
+				t.Errorf("%s, want %s", answers[i], line)
+			}
+		}
+	}
+	known, _ := w.node.Clients()
+	check(call(local, "POST", "/clients/import?dry_run=true", lines, ndjsonType),
+		"created", "valid", `,"id":"shop"`, "", `,"id":"jobs"`, "", `,"id":"chosen"`, "", `,"id":"made"`, "")
+	if now, err := w.node.Clients(); err != nil || len(now) != len(known) {
+		t.Errorf("the dry run created %d clients, %v", len(now)-len(known), err)
+	}
+	check(call(local, "POST", "/clients/import", lines, ndjsonType))
+	for id, secret := range map[string]string{"jobs": "correct horse", "chosen": "correct horse", "made": secret} {
+		if err := w.node.AuthenticateClient(t.Context(), id, secret, node.Origin{}); err != nil {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	w.checkLogged(t, secret)
 }
 
 // It is for the local socket, and for NDJSON.

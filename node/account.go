@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -225,46 +224,4 @@ func narrowScope(asked, session []string) ([]string, error) {
 		return nil, nil
 	}
 	return grantScope(asked, session)
-}
-
-// credentialCache remembers which client secret was right, so that the slow hash is not computed on every request. An entry
-// holds for the sequence of the client's record only.
-type credentialCache struct {
-	mu      sync.Mutex
-	key     []byte
-	entries map[string]credential
-}
-
-type credential struct {
-	seq uint64
-	mac [sha256.Size]byte
-}
-
-func (c *credentialCache) mac(secret string) [sha256.Size]byte {
-	m := hmac.New(sha256.New, c.key)
-	m.Write([]byte(secret))
-	return [sha256.Size]byte(m.Sum(nil))
-}
-
-// known reports whether secret was verified for the record of id at seq.
-func (c *credentialCache) known(id, secret string, seq uint64) bool {
-	c.mu.Lock()
-	e, ok := c.entries[id]
-	c.mu.Unlock()
-	if !ok || e.seq != seq {
-		return false
-	}
-	mac := c.mac(secret)
-	return hmac.Equal(e.mac[:], mac[:])
-}
-
-// add remembers a verified secret. There is one entry a client at most.
-func (c *credentialCache) add(id, secret string, seq uint64) {
-	e := credential{seq: seq, mac: c.mac(secret)}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.entries == nil {
-		c.entries = map[string]credential{}
-	}
-	c.entries[id] = e
 }

@@ -2,15 +2,10 @@ package node
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 
-	"github.com/knell-auth/knell/events"
 	"github.com/knell-auth/knell/internal/token"
 )
 
@@ -65,20 +60,20 @@ func (n *Node) knownBasic(g basicGuess) *token.Claims {
 	}
 	acc := account{id: u.id, seq: u.seq, credSeq: u.credSeq, stale: u.stale}
 	n.mu.RUnlock()
-	c := n.hot.basic.find(g.owner(acc), acc.basicSeq(), g.mac)
-	if c == nil {
+	e, ok := n.hot.basic.find(g.owner(acc), acc.basicSeq(), g.mac)
+	if !ok {
 		return nil
 	}
 	if wait, _ := n.guessWait(guess{user: acc.id, origin: g.origin}); wait > 0 {
 		return nil
 	}
-	return c
+	return e.claims
 }
 
 // basicGuess is a name and a password that came with a request.
 type basicGuess struct {
 	name, password string
-	mac            basicMAC
+	mac            secretMAC
 	origin         Origin
 }
 
@@ -101,7 +96,7 @@ func (n *Node) firstBasic(ctx context.Context, g basicGuess) (*token.Claims, err
 	}
 	c := n.state.basicClaims(u)
 	n.mu.RUnlock()
-	n.hot.basic.add(g.owner(acc), basicEntry{acc.basicSeq(), g.mac, c})
+	n.hot.basic.add(g.owner(acc), rememberedSecret{acc.basicSeq(), g.mac, c})
 	return c, nil
 }
 
@@ -118,146 +113,30 @@ func (s *state) basicClaims(u *user) *token.Claims {
 func (u *user) basicSeq() uint64   { return max(u.seq, u.credSeq, u.stale) }
 func (a account) basicSeq() uint64 { return max(a.seq, a.credSeq, a.stale) }
 
-// tryBasic reports whether a password opens acc. Who makes the same guess at the same time, from one network, shares one hash, one
-// reservation and one note of its failure, also where there is no such account: the numbers of hashes would tell that.
+// tryBasic reports whether a password opens acc.
 func (n *Node) tryBasic(ctx context.Context, acc account, g basicGuess) (bool, error) {
-	c := &n.hot.basic
-	key := g.key(acc)
-	c.mu.Lock()
-	t := c.trials[key]
-	if t == nil {
-		t = &trial{done: make(chan struct{})}
-		// Whoever came first may hang up; the others still want to know.
-		shared := context.WithoutCancel(ctx)
-		if !n.work.Go(func() { n.carryOut(shared, t, acc, g) }) {
-			c.mu.Unlock()
-			return false, ErrClosed
-		}
-		if c.trials == nil {
-			c.trials, c.busy = map[trialKey]*trial{}, map[basicOwner]int{}
-		}
-		c.trials[key] = t
-		c.busy[key.owner]++
-	}
-	c.mu.Unlock()
-	select {
-	case <-t.done:
-		return t.ok, t.err
-	case <-ctx.Done():
-		return false, busy(ctx.Err())
-	}
+	return n.share(ctx, &n.hot.basic, g.key(acc), func(ctx context.Context) (bool, error) { return n.guessBasic(ctx, acc, g) })
 }
 
-// carryOut is a trial.
-func (n *Node) carryOut(ctx context.Context, t *trial, acc account, g basicGuess) {
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
-	defer cancel()
-	defer context.AfterFunc(n.ctx, cancel)()
+// guessBasic computes the hash, and notes what came of it.
+func (n *Node) guessBasic(ctx context.Context, acc account, g basicGuess) (bool, error) {
 	at := n.guessAt(acc, g.name, g.origin)
 	at.patience = basicPatience
-	t.ok, t.err = n.tryGuess(ctx, at, acc, g.password)
+	ok, err := n.tryGuess(ctx, at, acc, g.password)
 	switch current := n.hot.lease.Load().Valid(n.clock.read()); {
-	case t.err != nil || !current:
-	case t.ok:
+	case err != nil || !current:
+	case ok:
 		n.forgive(at) // no session says that it was right
 	default:
 		n.noteFailure(acc, LoginRequest{Name: g.name, Origin: g.origin})
 	}
-	c := &n.hot.basic
-	c.mu.Lock()
-	delete(c.trials, g.key(acc))
-	if c.busy[g.owner(acc)]--; c.busy[g.owner(acc)] == 0 {
-		delete(c.busy, g.owner(acc))
-	}
-	c.mu.Unlock()
-	close(t.done)
+	return ok, err
 }
 
-// maxBasic bounds the credentials that are remembered: about 5 MB.
-const maxBasic = 1 << 13
-
-// basicCache remembers which user name and password were right, so that the slow hash is not computed on every request. An
-// entry holds for an account as it was at a sequence; of a password it has nothing but a MAC under a key that never leaves
-// this replica's memory. The zero basicCache has no key yet.
-type basicCache struct {
-	key     []byte
-	mu      sync.Mutex
-	entries map[basicOwner]basicEntry
-	trials  map[trialKey]*trial
-	busy    map[basicOwner]int // how many trials there are
-}
-
-// basicOwner is an account, at a network that guesses at it are counted for. The id is zero for a name that nobody has.
-type basicOwner struct {
-	user    events.ID
-	network uint64
-}
-
-func (g *basicGuess) owner(acc account) basicOwner {
-	return basicOwner{acc.id, networkOf(g.origin.Address)}
-}
-
-type basicMAC [sha256.Size]byte
-
-type basicEntry struct {
-	seq    uint64
-	mac    basicMAC
-	claims *token.Claims
-}
-
-// trialKey names a guess upon an account as it is at a sequence, which is 0 for a name that nobody has.
-type trialKey struct {
-	owner basicOwner
-	mac   basicMAC
-	seq   uint64
+func (g *basicGuess) owner(acc account) secretOwner {
+	return secretOwner{acc.id, networkOf(g.origin.Address)}
 }
 
 func (g *basicGuess) key(acc account) trialKey {
 	return trialKey{g.owner(acc), g.mac, acc.basicSeq()}
-}
-
-// trial is a hash that is being computed. ok and err are final when done is closed.
-type trial struct {
-	done chan struct{}
-	ok   bool
-	err  error
-}
-
-// macOf returns the MAC of a name and a password.
-func (c *basicCache) macOf(name, pw string) basicMAC {
-	m := hmac.New(sha256.New, c.key)
-	var size [8]byte
-	binary.BigEndian.PutUint64(size[:], uint64(len(name)))
-	m.Write(size[:])
-	m.Write([]byte(name))
-	m.Write([]byte(pw))
-	return basicMAC(m.Sum(nil))
-}
-
-// find returns the claims of a credential that was right for owner at seq, or nil.
-func (c *basicCache) find(owner basicOwner, seq uint64, mac basicMAC) *token.Claims {
-	c.mu.Lock()
-	e, ok := c.entries[owner]
-	busy := c.busy[owner] > 0
-	c.mu.Unlock()
-	if !ok || busy || e.seq != seq || !hmac.Equal(e.mac[:], mac[:]) {
-		return nil
-	}
-	return e.claims
-}
-
-// add remembers a credential that was right.
-func (c *basicCache) add(owner basicOwner, e basicEntry) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.entries == nil {
-		c.entries = map[basicOwner]basicEntry{}
-	}
-	if _, known := c.entries[owner]; !known && len(c.entries) >= maxBasic {
-		for other := range c.entries { // any one
-			delete(c.entries, other)
-			break
-		}
-	}
-	c.entries[owner] = e
 }

@@ -120,14 +120,10 @@ func TestBasicGuessesAreShared(t *testing.T) {
 			// The first one is held where it has begun, and is given up by who began it.
 			begin := make(chan struct{})
 			g := basicGuess{c.name, c.pw, n.hot.basic.macOf(c.name, c.pw), Origin{}}
-			held := &trial{done: make(chan struct{})}
-			n.hot.basic.mu.Lock()
-			n.hot.basic.trials = map[trialKey]*trial{g.key(acc): held}
-			n.hot.basic.busy = map[basicOwner]int{g.owner(acc): 1}
-			n.hot.basic.mu.Unlock()
+			held, _ := n.hot.basic.begin(g.key(acc))
 			go func() {
 				<-begin
-				n.carryOut(ctx, held, acc, g)
+				n.carryOut(ctx, &n.hot.basic, g.key(acc), held, func(ctx context.Context) (bool, error) { return n.guessBasic(ctx, acc, g) })
 			}()
 			var all sync.WaitGroup
 			for range 20 {
@@ -230,30 +226,31 @@ func TestBasicIsOffByDefault(t *testing.T) {
 	})
 }
 
-func TestBasicCacheIsBounded(t *testing.T) {
-	c := basicCache{key: newKey()}
-	var last basicOwner
-	for i := range maxBasic + 100 {
-		last = basicOwner{user: testID(fmt.Sprint(i))}
-		c.add(last, basicEntry{seq: 1})
+func TestRememberedAreBounded(t *testing.T) {
+	c := remembered{key: newKey()}
+	var last secretOwner
+	for i := range maxRemembered + 100 {
+		last = secretOwner{id: testID(fmt.Sprint(i))}
+		c.add(last, rememberedSecret{seq: 1})
 	}
-	if _, known := c.entries[last]; len(c.entries) != maxBasic || !known {
+	if _, known := c.entries[last]; len(c.entries) != maxRemembered || !known {
 		t.Errorf("%d entries", len(c.entries))
 	}
 }
 
 // While somebody guesses, what is remembered is not looked at: many guesses at once would find it out.
-func TestBasicCacheIsClosedToGuesses(t *testing.T) {
-	owner := basicOwner{testID("alice"), networkOf("192.0.2.1")}
-	c := basicCache{key: newKey()}
+func TestRememberedAreClosedToGuesses(t *testing.T) {
+	owner := secretOwner{testID("alice"), networkOf("192.0.2.1")}
+	c := remembered{key: newKey()}
 	mac := c.macOf("alice", alicePassword)
-	c.add(owner, basicEntry{1, mac, &token.Claims{}})
-	elsewhere := basicOwner{owner.user, networkOf("192.0.2.2")}
-	if c.find(owner, 1, mac) == nil || c.find(elsewhere, 1, mac) != nil || c.find(owner, 2, mac) != nil {
+	c.add(owner, rememberedSecret{1, mac, &token.Claims{}})
+	elsewhere := secretOwner{owner.id, networkOf("192.0.2.2")}
+	found := func(o secretOwner, seq uint64) bool { _, ok := c.find(o, seq, mac); return ok }
+	if !found(owner, 1) || found(elsewhere, 1) || found(owner, 2) {
 		t.Error("an entry is for its account as it was, and its network")
 	}
-	c.busy = map[basicOwner]int{owner: 1}
-	if c.find(owner, 1, mac) != nil {
+	c.busy = map[secretOwner]int{owner: 1}
+	if found(owner, 1) {
 		t.Error("found beside a guess")
 	}
 }

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -49,19 +48,10 @@ const (
 	maxOverlap    = 30 * 24 * time.Hour // for which an old secret can stay good
 )
 
-// NewClientSecret returns a random secret of 130 bits, for a client that does not choose one.
-func NewClientSecret() string { return "kns_" + rand.Text() }
-
 // CreateClient creates an OAuth client and returns when every replica knows it. Errors: ErrExists, ErrBadRequest and the common
 // ones.
 func (n *Node) CreateClient(ctx context.Context, nc NewClient, o Origin) error {
-	if !clientID(nc.ID) {
-		return fmt.Errorf("%w: client id must have 1 to 64 of A-Z a-z 0-9 . _ -, and must not look like a user id", ErrBadRequest)
-	}
-	if n.reserved(nc.ID) {
-		return fmt.Errorf("%w: client id %q is what the audience or the issuer of access tokens is called", ErrBadRequest, nc.ID)
-	}
-	if err := errors.Join(checkClientName(nc.Name), checkWords("scope", nc.Scope), checkRedirects(nc.Redirects)); err != nil {
+	if err := n.checkClient(nc); err != nil {
 		return err
 	}
 	if n.nearlyFull(adminShare) {
@@ -69,13 +59,24 @@ func (n *Node) CreateClient(ctx context.Context, nc NewClient, o Origin) error {
 	}
 	d := &events.SecretClient{Client: nc.ID, Name: nc.Name, Scope: nc.Scope, Redirects: nc.Redirects}
 	if nc.Secret != "" || nc.Hash != "" {
-		hash, err := n.newHash(ctx, nc.Secret, nc.Hash)
+		hash, err := n.newSecretHash(ctx, nc.Secret, nc.Hash)
 		if err != nil {
 			return err
 		}
 		d.Hash = hash
 	}
 	return n.change(ctx, d, nc.ID, o)
+}
+
+// checkClient returns what is wrong with a client, but for its secret.
+func (n *Node) checkClient(nc NewClient) error {
+	switch {
+	case !clientID(nc.ID):
+		return fmt.Errorf("%w: client id must have 1 to 64 of A-Z a-z 0-9 . _ -, and must not look like a user id", ErrBadRequest)
+	case n.reserved(nc.ID):
+		return fmt.Errorf("%w: client id %q is what the audience or the issuer of access tokens is called", ErrBadRequest, nc.ID)
+	}
+	return errors.Join(checkClientName(nc.Name), checkWords("scope", nc.Scope), checkRedirects(nc.Redirects))
 }
 
 // clientID reports whether s may name a client. The subject of a client's own token is its id, and that of a user's token is
@@ -165,7 +166,7 @@ func (n *Node) RotateClientSecret(ctx context.Context, id, secret string, overla
 	if overlap < 0 || overlap > maxOverlap {
 		return fmt.Errorf("%w: the old secret can be good for 0 s to 30 days", ErrBadRequest)
 	}
-	hash, err := n.newHash(ctx, secret, "")
+	hash, err := n.newSecretHash(ctx, secret, "")
 	if err != nil {
 		return err
 	}

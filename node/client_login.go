@@ -33,7 +33,7 @@ func (n *Node) AuthenticateClient(ctx context.Context, id, secret string, o Orig
 // clientSecrets is what a client's authentication is decided on. The zero value is a client that does not exist or is
 // disabled.
 type clientSecrets struct {
-	hash string // "" for a public client
+	hash string // "" for a public client; else see client_secret.go
 	old  string // of the secret before it, while that is good
 	seq  uint64
 }
@@ -53,31 +53,75 @@ func (n *Node) clientSecrets(id string) clientSecrets {
 	return s
 }
 
-// secretOpens compares a secret with those of a client.
+// secretOpens compares a secret with those of a client. By which way is for the form of the secret alone to say, so that the way
+// tells nothing about the client.
 func (n *Node) secretOpens(ctx context.Context, id string, s clientSecrets, secret string, o Origin) (bool, error) {
-	if s.seq != 0 && s.hash == "" {
-		return secret == "", nil
+	switch {
+	case s.seq != 0 && s.hash == "" && secret == "":
+		return true, nil
+	case isClientSecret(secret): // nobody guesses one
+		return s.digested(secret), nil
 	}
-	// No id has a space in it: the two secrets of one client do not push each other out of the cache.
-	newest, old := id, id+" old"
-	if s.seq != 0 && (n.clients.known(newest, secret, s.seq) || s.old != "" && n.clients.known(old, secret, s.seq)) {
+	g := guess{nameHash: n.hashName("client\x00" + id), origin: o, patience: guessPatience}
+	at := secretOwner{g.nameHash, networkOf(o.Address)}
+	mac := n.clients.macOf(id, secret)
+	if n.secretKnown(g, at, s, mac) {
 		return true, nil
 	}
-	entry := newest
-	g := guess{nameHash: n.hashName("client\x00" + id), origin: o, patience: guessPatience}
-	ok, err := n.guarded(ctx, g, func(h *password.Hasher) (bool, error) {
-		if s.seq == 0 {
+	return n.share(ctx, &n.clients, trialKey{at, mac, s.seq}, func(ctx context.Context) (bool, error) {
+		return n.guessSecret(ctx, g, at, s, rememberedSecret{seq: s.seq, mac: mac}, secret)
+	})
+}
+
+// secretKnown reports whether a secret was right before, from the same network. Guesses at the client from there close what is
+// remembered, so that it cannot be guessed at without a hash; what others do elsewhere does not keep the client out.
+func (n *Node) secretKnown(g guess, at secretOwner, s clientSecrets, mac secretMAC) bool {
+	if s.seq == 0 {
+		return false
+	}
+	_, ok := n.clients.find(at, s.seq, mac)
+	if !ok && s.old != "" {
+		_, ok = n.clients.find(at.old(), s.seq, mac)
+	}
+	if !ok {
+		return false
+	}
+	g.known = true
+	wait, _ := n.guessWait(g)
+	return wait <= 0
+}
+
+// old is where the secret before the newest one is remembered: while both are in use they do not push each other out.
+func (o secretOwner) old() secretOwner {
+	o.id[0] ^= 0xff
+	return o
+}
+
+// guessSecret computes the hash, and notes what came of it.
+func (n *Node) guessSecret(
+	ctx context.Context, g guess, at secretOwner, s clientSecrets, e rememberedSecret, secret string,
+) (bool, error) {
+	ok, err := n.guarded(ctx, g, func(h *password.Hasher) (ok bool, err error) {
+		hashes := s.slow()
+		if len(hashes) == 0 {
 			return false, h.VerifyUnknown(ctx, secret)
 		}
-		r, err := h.Verify(ctx, s.hash, secret)
-		if err == nil && !r.OK && s.old != "" {
-			entry = old
-			r, err = n.hasher.Verify(ctx, s.old, secret) // the same guess: it is reserved once
+		for i, hash := range hashes {
+			r, err := h.Verify(ctx, hash, secret)
+			if r.OK || err != nil {
+				if hash == s.old {
+					at = at.old()
+				}
+				return r.OK, err
+			}
+			if i == 0 {
+				h = n.hasher // the same guess: it is reserved once
+			}
 		}
-		return r.OK, err
+		return false, nil
 	})
 	if ok && err == nil {
-		n.clients.add(entry, secret, s.seq)
+		n.clients.add(at, e)
 		n.forgive(g)
 	}
 	return ok, err

@@ -82,7 +82,7 @@ func (n *Node) IssueCode(ctx context.Context, r CodeRequest, login LoginRequest)
 		if err != nil {
 			return "", err
 		}
-		code, err := n.issueCode(ctx, acc, r, challenge, login.Origin)
+		code, err := n.issueCode(ctx, acc, r, codeText{challenge: challenge, remember: login.Remember}, login.Origin)
 		if err != nil && !errors.Is(err, errChanged) {
 			n.forgive(n.guessAt(acc, login.Name, login.Origin)) // the password was right
 		}
@@ -93,7 +93,7 @@ func (n *Node) IssueCode(ctx context.Context, r CodeRequest, login LoginRequest)
 	return "", fmt.Errorf("%w: the account or the client keeps changing", ErrUnknownOutcome)
 }
 
-func (n *Node) issueCode(ctx context.Context, acc account, r CodeRequest, challenge [32]byte, o Origin) (string, error) {
+func (n *Node) issueCode(ctx context.Context, acc account, r CodeRequest, k codeText, o Origin) (string, error) {
 	lease := n.hot.lease.Load()
 	clientSeq, scope, err := n.viewCodeRequest(acc, r)
 	now := n.clock.read()
@@ -103,7 +103,7 @@ func (n *Node) issueCode(ctx context.Context, acc account, r CodeRequest, challe
 	case err != nil:
 		return "", err
 	}
-	k := codeText{named: r.Named, challenge: challenge, redirect: hashRedirect(r.Redirect), nonce: r.Nonce}
+	k.named, k.redirect, k.nonce = r.Named, hashRedirect(r.Redirect), r.Nonce
 	rand.Read(k.random[:])
 	d := &events.CodeIssued{
 		Code: k.id(), User: acc.id, Client: r.Client, Scope: scope, IssuedAt: n.unix(now), Expires: n.unix(now) + seconds(codeTTL),

@@ -22,12 +22,13 @@ type CodeRedemption struct {
 
 // codeView is what a redemption is decided on.
 type codeView struct {
-	id       events.ID
-	user     events.ID
-	userSeq  uint64
-	scope    []string
-	issuedAt int64
-	session  events.ID // that it was redeemed for; zero: none
+	id        events.ID
+	user      events.ID
+	userSeq   uint64
+	clientSeq uint64
+	scope     []string
+	issuedAt  int64
+	session   events.ID // that it was redeemed for; zero: none
 }
 
 // RedeemCode starts the session that a code stands for; with the scope openid there is an ID token (OpenID Connect Core 1.0
@@ -63,12 +64,12 @@ func (n *Node) RedeemCode(ctx context.Context, r CodeRedemption) (Tokens, error)
 		case !v.session.IsZero():
 			return Tokens{}, n.codeReplayed(ctx, v, r.Origin)
 		}
-		t, err := n.redeem(ctx, v, r, k.nonce)
+		t, err := n.redeem(ctx, v, r, &k)
 		if !errors.Is(err, errChanged) {
 			return t, err
 		}
 	}
-	return Tokens{}, fmt.Errorf("%w: the account keeps changing", ErrUnknownOutcome)
+	return Tokens{}, fmt.Errorf("%w: the account or the client keeps changing", ErrUnknownOutcome)
 }
 
 // viewCode reads the record of a code and compares it with what was presented. A code that was redeemed is returned as one
@@ -89,7 +90,9 @@ func (n *Node) viewCode(k codeText, r CodeRedemption) (codeView, error) {
 	case c.session.IsZero() && (now >= c.expires || !c.live()):
 		return codeView{}, fmt.Errorf("%w: the code has expired", ErrInvalidGrant)
 	}
-	return codeView{id: id, user: c.user.id, userSeq: c.user.seq, scope: c.scope, issuedAt: c.issuedAt, session: c.session}, nil
+	return codeView{
+		id: id, user: c.user.id, userSeq: c.user.seq, clientSeq: c.client.seq, scope: c.scope, issuedAt: c.issuedAt, session: c.session,
+	}, nil
 }
 
 // opens reports whether the redirect URI and the verifier in r are those that k was issued for.
@@ -116,9 +119,9 @@ func verifierForm(s string) bool {
 }
 
 // redeem starts the session.
-func (n *Node) redeem(ctx context.Context, v codeView, r CodeRedemption, nonce string) (Tokens, error) {
-	d := n.newSession(v.user, v.userSeq, r.Client, v.scope, false)
-	d.Code, d.AuthTime = v.id, v.issuedAt
+func (n *Node) redeem(ctx context.Context, v codeView, r CodeRedemption, k *codeText) (Tokens, error) {
+	d := n.newSession(v.user, v.userSeq, r.Client, v.scope, k.remember)
+	d.ClientSeq, d.Code, d.AuthTime = v.clientSeq, v.id, v.issuedAt
 	o := r.Origin
 	if o.Actor == "" {
 		o.Actor = v.user.String()
@@ -132,7 +135,7 @@ func (n *Node) redeem(ctx context.Context, v codeView, r CodeRedemption, nonce s
 	}
 	t, err := n.mint(d.Session, generation{seq: out.seq, issuedAt: d.IssuedAt, expires: d.AccessExpires})
 	if err == nil && contains(t.Scope, scopeOpenID) {
-		t.IDToken, err = n.mintID(d, t.AccessToken, nonce)
+		t.IDToken, err = n.mintID(d, t.AccessToken, k.nonce)
 	}
 	return t, err
 }

@@ -30,6 +30,7 @@ type codeText struct {
 	seq       uint64   // log sequence at which it was issued
 	random    [24]byte // nobody guesses it
 	named     bool     // the authorization request named the redirect URI
+	remember  bool     // the user asked for the longer lifetimes
 	challenge [32]byte
 	redirect  [32]byte // SHA-256 of the redirect URI
 	nonce     string   // the client's, for the ID token
@@ -38,6 +39,12 @@ type codeText struct {
 // codeFixed is the length of a code's text without the nonce, in bytes.
 const codeFixed = 8 + 24 + 1 + 32 + 32
 
+// Bits of a code's byte of flags.
+const (
+	codeNamed = 1 << iota
+	codeRemember
+)
+
 // hashRedirect makes the redirect URI in a code short.
 func hashRedirect(uri string) [32]byte { return sha256.Sum256([]byte(uri)) }
 
@@ -45,11 +52,14 @@ func (k *codeText) bytes() []byte {
 	b := make([]byte, 0, codeFixed+len(k.nonce)+sha256.Size)
 	b = binary.BigEndian.AppendUint64(b, k.seq)
 	b = append(b, k.random[:]...)
+	var flags byte
 	if k.named {
-		b = append(b, 1)
-	} else {
-		b = append(b, 0)
+		flags |= codeNamed
 	}
+	if k.remember {
+		flags |= codeRemember
+	}
+	b = append(b, flags)
 	b = append(b, k.challenge[:]...)
 	b = append(b, k.redirect[:]...)
 	return append(b, k.nonce...)
@@ -66,7 +76,9 @@ func (n *Node) openCode(s string) (codeText, bool) {
 	if !ok || len(b) < codeFixed {
 		return codeText{}, false
 	}
-	k := codeText{seq: binary.BigEndian.Uint64(b), named: b[32] == 1, nonce: string(b[codeFixed:])}
+	k := codeText{
+		seq: binary.BigEndian.Uint64(b), named: b[32]&codeNamed != 0, remember: b[32]&codeRemember != 0, nonce: string(b[codeFixed:]),
+	}
 	copy(k.random[:], b[8:])
 	copy(k.challenge[:], b[33:])
 	copy(k.redirect[:], b[65:])

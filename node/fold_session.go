@@ -21,7 +21,7 @@ func (s *state) foldSessionStarted(seq uint64, e *events.Event, d *events.Sessio
 	case s.sessions[d.Session] != nil:
 		return voidExists
 	}
-	c, void := s.grantee(d.Client)
+	c, void := s.grantee(d.Client, d.ClientSeq)
 	if void != "" {
 		return void
 	}
@@ -69,8 +69,8 @@ func deviceOf(e *events.Event, started int64) device {
 	return d
 }
 
-// grantee returns the client that a login was made through; "" is a first-party login.
-func (s *state) grantee(id string) (*client, voidReason) {
+// grantee returns the client that a login was made through, as it was at a sequence; "" is a first-party login.
+func (s *state) grantee(id string, seq uint64) (*client, voidReason) {
 	if id == "" {
 		return nil, ""
 	}
@@ -78,10 +78,16 @@ func (s *state) grantee(id string) (*client, voidReason) {
 	switch {
 	case c == nil:
 		return nil, voidGone
-	case c.disabled:
+	case c.disabled || c.seq != seq:
 		return nil, voidChanged
 	}
 	return c, ""
+}
+
+// signed reports whether the key with the given kid is good. A kid is one key for ever, and a key that was revoked stays so.
+func (s *state) signed(kid string) bool {
+	k := s.keys[kid]
+	return k != nil && !k.revoked
 }
 
 func (s *state) foldSessionRefreshed(seq uint64, e *events.Event, d *events.SessionRefreshed) voidReason {
@@ -90,6 +96,8 @@ func (s *state) foldSessionRefreshed(seq uint64, e *events.Event, d *events.Sess
 	case ses == nil || ses.user == nil:
 		return voidGone
 	case ses.seq != d.SessionSeq || ses.generation+1 != d.Generation || ses.user.seq != d.UserSeq || ses.user.disabled:
+		return voidChanged
+	case ses.client != nil && (ses.client.seq != d.ClientSeq || ses.client.disabled) || !s.signed(d.Key):
 		return voidChanged
 	}
 	ses.seq, ses.generation = seq, d.Generation
@@ -108,7 +116,7 @@ func (s *state) foldRefreshReplayed(d *events.RefreshReplayed) voidReason {
 	switch {
 	case ses == nil:
 		return voidGone
-	case ses.seq != d.SessionSeq || ses.generation != d.Generation:
+	case ses.seq != d.SessionSeq || ses.generation != d.Generation || !s.signed(d.Key):
 		return voidChanged
 	}
 	ses.pace = paceAfter(ses.pace, s.logTime/1e9, replayCost)

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -55,6 +56,9 @@ func TestFold(t *testing.T) {
 func runScript(t *testing.T, script string) string {
 	t.Helper()
 	sc := &scenario{s: newState(), epoch: testID("epoch"), now: 1_800_000_000}
+	for _, kid := range []string{"k1", "k2"} {
+		sc.s.keys[kid] = &signingKey{id: kid}
+	}
 	var out strings.Builder
 	for line := range strings.Lines(script) {
 		line = strings.TrimRight(line, "\n")
@@ -128,16 +132,18 @@ func (sc *scenario) payload(t *testing.T, cmd string, w []string, arg map[string
 		return &events.SessionStarted{
 			Session: testID(w[0]), User: testID(w[1]), Client: arg["client"], Scope: []string{"profile"}, IssuedAt: sc.now,
 			AccessExpires: sc.now + ttl, IdleExpires: sc.now + sc.num(arg, "idle", 3600), Expires: sc.now + 86400,
-			UserSeq: sc.at(arg, "user", w[1]), Code: sc.codeID(arg["code"]),
+			UserSeq: sc.at(arg, "user", w[1]), ClientSeq: sc.at(arg, "client-seq", arg["client"]), Code: sc.codeID(arg["code"]),
 		}
 	case "refresh":
 		return &events.SessionRefreshed{
 			Session: testID(w[0]), Generation: uint32(sc.num(arg, "gen", 1)), IssuedAt: sc.now, AccessExpires: sc.now + ttl,
 			IdleExpires: sc.now + 3600, SessionSeq: sc.at(arg, "session", w[0]), UserSeq: sc.at(arg, "user", w[1]),
+			ClientSeq: sc.at(arg, "client-seq", sc.clientOf(w[0])), Key: cmp.Or(arg["signed"], "k1"),
 		}
 	case "replayed":
 		return &events.RefreshReplayed{
 			Session: testID(w[0]), Generation: uint32(sc.num(arg, "gen", 1)), SessionSeq: sc.at(arg, "session", w[0]),
+			Key: cmp.Or(arg["signed"], "k1"),
 		}
 	case "token":
 		return &events.ClientToken{
@@ -156,6 +162,8 @@ func (sc *scenario) narrowing(t *testing.T, cmd string, w []string, arg map[stri
 		return &events.UserRevoked{User: testID(w[0]), Cause: arg["cause"], Except: named(arg, "except")}
 	case "revoke-client":
 		return &events.ClientRevoked{Client: w[0], Cause: arg["cause"]}
+	case "revoke-signing-key":
+		return &events.SigningKeyRevoked{Key: w[0]}
 	case "revoke-all":
 		return &events.AllRevoked{}
 	case "password":
@@ -205,7 +213,7 @@ func (sc *scenario) at(arg map[string]string, key, name string) uint64 {
 		if u := sc.s.users[testID(name)]; u != nil {
 			return u.seq
 		}
-	case "client":
+	case "client", "client-seq":
 		if c := sc.s.clients[name]; c != nil {
 			return c.seq
 		}
@@ -223,6 +231,14 @@ func (sc *scenario) at(arg map[string]string, key, name string) uint64 {
 		}
 	}
 	return 0
+}
+
+// clientOf returns the client of a session, "" if it has none.
+func (sc *scenario) clientOf(session string) string {
+	if ses := sc.s.sessions[testID(session)]; ses != nil && ses.client != nil {
+		return ses.client.id
+	}
+	return ""
 }
 
 // live reports what a verification of a session's tokens, or of a key that it has seen before, would find.

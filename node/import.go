@@ -34,6 +34,34 @@ func (n *Node) HashPassword(ctx context.Context, pw string) (string, error) {
 	return hash, busy(err)
 }
 
+// CheckClient is CheckUser for CreateClient.
+func (n *Node) CheckClient(nc NewClient) error {
+	lease := n.hot.lease.Load()
+	err := n.checkClient(nc)
+	if err == nil && nc.Secret+nc.Hash != "" {
+		err = checkCredential(nc.Secret, nc.Hash)
+	}
+	n.mu.RLock()
+	if err == nil && n.state.clients[nc.ID] != nil {
+		err = ErrExists
+	}
+	n.mu.RUnlock()
+	if !lease.Valid(n.clock.read()) {
+		return ErrNotCurrent
+	}
+	return err
+}
+
+// HashSecret returns nc with the hash of a secret that somebody chose instead of that, as HashPassword does it.
+func (n *Node) HashSecret(ctx context.Context, nc NewClient) (NewClient, error) {
+	if nc.Secret == "" || isClientSecret(nc.Secret) {
+		return nc, nil
+	}
+	hash, err := n.HashPassword(ctx, nc.Secret)
+	nc.Secret, nc.Hash = "", hash
+	return nc, err
+}
+
 // checkCredential returns an error unless there is either a password that may be set or a hash that can be checked.
 func checkCredential(pw, hash string) error {
 	var err error

@@ -51,6 +51,7 @@ type guess struct {
 	nameHash events.ID // of a name that no user has, or of an OAuth client's id
 	origin   Origin
 	patience time.Duration
+	known    bool // what it is about was opened from this network before
 }
 
 // guessAt returns the guess at an account, which need not exist.
@@ -127,6 +128,7 @@ func (n *Node) awaitTurn(ctx context.Context, g guess, patience <-chan time.Time
 func (n *Node) guessWait(g guess) (time.Duration, uint64) {
 	n.mu.RLock()
 	t := n.state.targetOf(g.user, g.nameHash, g.origin.Address)
+	t.known = t.known || g.known
 	wait, applied := t.wait(n.state.guesses, n.state.logTime), n.state.seq
 	n.mu.RUnlock()
 	return max(wait, n.room.own.wait(t, n.mono())), applied

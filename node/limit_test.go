@@ -293,7 +293,8 @@ func TestFullLogKeepsTheLimits(t *testing.T) {
 	})
 }
 
-// Secrets of clients are limited like passwords; one that was right before is not.
+// Secrets of clients are limited like passwords, and so is one that is remembered: else it could be guessed at for nothing. Where
+// nobody guesses it is not.
 func TestClientSecretsAreLimited(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		ctx := context.Background()
@@ -302,8 +303,8 @@ func TestClientSecretsAreLimited(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name, n := range r.nodes {
-			for range 20 {
-				if err := n.AuthenticateClient(ctx, "svc", secret, from("192.0.2.1")); err != nil {
+			for i := range 20 {
+				if err := n.AuthenticateClient(ctx, "svc", secret, from(fmt.Sprintf("192.0.2.%d", 1+i%2))); err != nil {
 					t.Fatalf("%s: %v", name, err)
 				}
 			}
@@ -321,8 +322,12 @@ func TestClientSecretsAreLimited(t *testing.T) {
 		if n := r.checks() - before; n > 7 || !errors.As(last, &l) {
 			t.Errorf("%d guesses, then %v", n, last)
 		}
-		if err := r.nodes["c"].AuthenticateClient(ctx, "svc", secret, from("192.0.2.1")); err != nil {
-			t.Errorf("a secret that is known to be right: %v", err)
+		synctest.Wait() // c knows of the guesses at b
+		if err := r.nodes["c"].AuthenticateClient(ctx, "svc", secret, from("192.0.2.1")); !errors.As(err, &l) {
+			t.Errorf("a right guess among wrong ones: %v", err)
+		}
+		if err := r.nodes["c"].AuthenticateClient(ctx, "svc", secret, from("192.0.2.2")); err != nil {
+			t.Errorf("from a network that is known: %v", err)
 		}
 		r.same()
 	})

@@ -28,7 +28,7 @@ type Node struct {
 	keeping keeping
 	signing signing
 	hasher  *password.Hasher
-	clients credentialCache
+	clients remembered // secrets of OAuth clients
 	recent  recentRefreshes
 	room    room
 	jobs    chan func(context.Context) // background work that may be shed: attempts, rehashes
@@ -61,7 +61,7 @@ type hot struct {
 	access  *revoke.Words // flags of API keys and of users
 	logTime atomic.Int64  // Unix seconds
 	applied atomic.Uint64
-	basic   basicCache // has a lock
+	basic   remembered // user names and passwords; has a lock
 	watches watches
 }
 

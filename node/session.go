@@ -27,20 +27,21 @@ func (n *Node) Login(ctx context.Context, req LoginRequest) (Tokens, error) {
 		if err != nil {
 			return Tokens{}, err
 		}
-		allowed, err := n.throughClient(req.Client, acc.scope)
-		if err == nil {
-			allowed, err = grantScope(req.Scope, allowed)
+		lease := n.hot.lease.Load()
+		through, err := n.throughClient(req, acc.scope)
+		if !lease.Valid(n.clock.read()) {
+			err = ErrNotCurrent
 		}
 		if err != nil {
 			n.forgive(n.guessAt(acc, req.Name, req.Origin)) // the password was right
 			return Tokens{}, err
 		}
-		t, err := n.startSession(ctx, acc, allowed, req)
+		t, err := n.startSession(ctx, acc, through, req)
 		if !errors.Is(err, errChanged) {
 			return t, err
 		}
 	}
-	return Tokens{}, fmt.Errorf("%w: the account keeps changing", ErrUnknownOutcome)
+	return Tokens{}, fmt.Errorf("%w: the account or the client keeps changing", ErrUnknownOutcome)
 }
 
 // prove checks a name and password and returns the account that they open; see tryPassword. ErrInvalidGrant for every reason to
@@ -65,35 +66,34 @@ func (n *Node) prove(ctx context.Context, req LoginRequest) (account, error) {
 	return acc, nil
 }
 
-// throughClient returns which of a user's scopes a client may be granted: those that it has itself. A first-party login is
-// through no client. ErrInvalidClient: there is none, or it is disabled.
-func (n *Node) throughClient(id string, scope []string) ([]string, error) {
-	if id == "" {
-		return scope, nil
+// granted is what a login gives, by the record of its client at the sequence.
+type granted struct {
+	scope     []string
+	clientSeq uint64 // 0 for a first-party login, which is through no client
+}
+
+// throughClient returns what of a user's scopes a login grants: no client is granted what it may not have itself.
+func (n *Node) throughClient(req LoginRequest, allowed []string) (g granted, err error) {
+	if req.Client != "" {
+		n.mu.RLock()
+		defer n.mu.RUnlock()
+		c := n.state.clients[req.Client]
+		if c == nil || c.disabled {
+			return g, ErrInvalidClient
+		}
+		g.clientSeq = c.seq
+		allowed = slices.DeleteFunc(slices.Clone(allowed), func(s string) bool { return !slices.Contains(c.scope, s) })
 	}
-	lease := n.hot.lease.Load()
-	n.mu.RLock()
-	var has []string
-	c := n.state.clients[id]
-	good := c != nil && !c.disabled
-	if good {
-		has = c.scope
-	}
-	n.mu.RUnlock()
-	switch {
-	case !lease.Valid(n.clock.read()):
-		return nil, ErrNotCurrent
-	case !good:
-		return nil, ErrInvalidClient
-	}
-	return slices.DeleteFunc(slices.Clone(scope), func(s string) bool { return !slices.Contains(has, s) }), nil
+	g.scope, err = grantScope(req.Scope, allowed)
+	return g, err
 }
 
 // errChanged: what a command was validated against changed before it got into the log.
 var errChanged = errors.New("changed meanwhile")
 
-func (n *Node) startSession(ctx context.Context, acc account, scope []string, req LoginRequest) (Tokens, error) {
-	d := n.newSession(acc.id, acc.seq, req.Client, scope, req.Remember)
+func (n *Node) startSession(ctx context.Context, acc account, g granted, req LoginRequest) (Tokens, error) {
+	d := n.newSession(acc.id, acc.seq, req.Client, g.scope, req.Remember)
+	d.ClientSeq = g.clientSeq
 	o := req.Origin
 	if o.Actor == "" {
 		o.Actor = acc.id.String()
@@ -206,7 +206,9 @@ type refreshView struct {
 	ends    int64 // no refresh reaches beyond this
 	pace    int64 // see paceAfter
 
-	remember bool
+	clientSeq uint64
+	key       string // that signed the token
+	remember  bool
 }
 
 // generation is one pair of access and refresh token of a session. Times are Unix seconds.
@@ -236,10 +238,10 @@ func (n *Node) viewRefresh(r token.Refresh) (refreshView, error) {
 	v := refreshView{
 		generation: generation{number: ses.generation, seq: ses.seq, issuedAt: ses.issuedAt, expires: ses.accessExpires},
 		session:    ses.id, user: ses.user.id, userSeq: ses.user.seq, ends: ses.expires, pace: ses.pace,
-		scope: strings.Fields(ses.scope.Value()), remember: ses.remember,
+		scope: strings.Fields(ses.scope.Value()), key: k.id, remember: ses.remember,
 	}
 	if ses.client != nil {
-		v.client = ses.client.id
+		v.client, v.clientSeq = ses.client.id, ses.client.seq
 	}
 	return v, nil
 }
@@ -254,7 +256,7 @@ func (n *Node) rotate(ctx context.Context, v refreshView, o Origin) (Tokens, err
 	d := &events.SessionRefreshed{
 		Session: v.session, Generation: v.number + 1, IssuedAt: now,
 		AccessExpires: min(now+seconds(n.cfg.AccessTTL), v.ends), IdleExpires: min(now+idle, v.ends),
-		SessionSeq: v.seq, UserSeq: v.userSeq,
+		SessionSeq: v.seq, UserSeq: v.userSeq, ClientSeq: v.clientSeq, Key: v.key,
 	}
 	out, err := n.commit(ctx, n.newEvent(d, v.session.String(), byUser(o, v)), plain)
 	switch {
@@ -271,7 +273,7 @@ func (n *Node) reissue(ctx context.Context, v refreshView, o Origin) (Tokens, er
 	if err := n.paced(v.pace, n.unix(n.clock.read()), replayCost); err != nil {
 		return Tokens{}, err
 	}
-	d := &events.RefreshReplayed{Session: v.session, Generation: v.number, SessionSeq: v.seq}
+	d := &events.RefreshReplayed{Session: v.session, Generation: v.number, SessionSeq: v.seq, Key: v.key}
 	out, err := n.commit(ctx, n.newEvent(d, v.session.String(), byUser(o, v)), plain)
 	switch {
 	case err != nil:

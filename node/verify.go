@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/knell-auth/knell/events"
@@ -147,7 +149,7 @@ func (s *state) look(c *token.Claims) (word uint32, err error) {
 	if c.KeyID == "" {
 		return s.lookAgain(c)
 	}
-	if k := s.keys[c.KeyID]; k == nil || k.revoked {
+	if !s.signed(c.KeyID) {
 		return 0, fmt.Errorf("%w: signing key is not known or was revoked", ErrInvalidToken)
 	}
 	ses := s.sessions[events.ID(c.Session)]
@@ -158,8 +160,48 @@ func (s *state) look(c *token.Claims) (word uint32, err error) {
 		return 0, ErrStale
 	case ses.client != nil && c.Issued < ses.client.stale:
 		return 0, ErrStale
+	case ses.contradicts(c):
+		return 0, fmt.Errorf("%w: it says what its session does not", ErrInvalidToken)
 	}
 	return ses.word, nil
+}
+
+// contradicts reports whether a token that is not stale says of its session what the log does not. No replica signs such a token, but
+// whoever stole the key of one might: he gets no more than the sessions that there are.
+func (ses *session) contradicts(c *token.Claims) bool {
+	client := firstPartyClient
+	if ses.client != nil {
+		client = ses.client.id
+	}
+	if c.ClientID != client || c.Expires > ses.lastExpires {
+		return true
+	}
+	for _, s := range c.Scopes {
+		if !hasWord(ses.scope.Value(), s) {
+			return true
+		}
+	}
+	if ses.user == nil {
+		return c.Subject != client || len(c.Roles) > 0
+	}
+	for _, role := range c.Roles {
+		if !slices.Contains(ses.user.roles, role) {
+			return true
+		}
+	}
+	var text [32]byte
+	return string(ses.user.id.AppendText(text[:0])) != c.Subject || c.AuthTime != ses.authTime
+}
+
+// hasWord reports whether a list that is separated by spaces has a word.
+func hasWord(list, word string) bool {
+	for list != "" {
+		var first string
+		if first, list, _ = strings.Cut(list, " "); first == word {
+			return true
+		}
+	}
+	return false
 }
 
 // accessKey returns the key with the given RFC 7638 thumbprint, nil if there is none.

@@ -35,6 +35,19 @@ func script(t *testing.T, dir, program string, args ...string) {
 	}
 }
 
+// TestZitadel: github.com/zitadel/oidc as a relying party and a resource server. It is a module of its own.
+func TestZitadel(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "zitadel")
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	build := exec.CommandContext(ctx, "go", "build", "-o", program, ".")
+	build.Dir = "testdata/zitadel"
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	script(t, ".", program)
+}
+
 // TestPython: clients in Python, by Debian's libraries.
 func TestPython(t *testing.T) {
 	const python = "/usr/bin/python3" // the one that Debian's packages are for

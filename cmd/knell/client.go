@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -262,61 +260,4 @@ type clientDeleteCmd struct {
 // Run deletes the client.
 func (c *clientDeleteCmd) Run(ctx context.Context, t *terminal) error {
 	return c.do(ctx, t, http.MethodDelete, "", "deleted")
-}
-
-// clientImportCmd creates clients that come from elsewhere.
-type clientImportCmd struct {
-	dataFlags `embed:""`
-	File      string `arg:"" help:"File with one client a line in JSON, as POST /clients takes it: id, name, hash or secret, scopes, redirect_uris; - for standard input."`
-}
-
-// Run creates one client a line. The first line that is refused ends it; clients whose ids are taken are passed over, so
-// that the same file can be given again.
-func (c *clientImportCmd) Run(ctx context.Context, t *terminal) error {
-	var file io.Reader = t.in
-	if c.File != "-" {
-		f, err := os.Open(c.File)
-		if err != nil {
-			return usageError{err}
-		}
-		defer f.Close()
-		file = f
-	}
-	return c.with(ctx, t, openIt, func(a *admin) error {
-		known := map[string]bool{}
-		var list struct {
-			Clients []oauthClient `json:"clients"`
-		}
-		if err := a.call(ctx, http.MethodGet, "/clients", nil, &list); err != nil {
-			return err
-		}
-		for _, o := range list.Clients {
-			known[o.ID] = true
-		}
-		created, passed := 0, 0
-		dec := json.NewDecoder(file)
-		dec.DisallowUnknownFields()
-		for n := 1; ; n++ {
-			var nc newClient
-			err := dec.Decode(&nc)
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			switch {
-			case err == nil && nc.Confidential && nc.Secret == "" && nc.Hash == "":
-				err = errors.New("a confidential client needs a secret or a hash")
-			case err == nil && known[nc.ID]:
-				passed++
-				continue
-			case err == nil:
-				err = a.call(ctx, http.MethodPost, "/clients", nc, nil)
-			}
-			if err != nil {
-				return fmt.Errorf("client %d (%q), after %d were created: %w", n, nc.ID, created, err)
-			}
-			created++
-		}
-		_, err := fmt.Fprintf(t.out, "%d created, %d exist already\n", created, passed)
-		return err
-	})
 }

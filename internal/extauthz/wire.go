@@ -35,10 +35,19 @@ type checkResponse struct {
 }
 
 // isIdentity reports whether a service behind the proxy may take name for a header of Knell: interfaces like CGI make one
-// of dashes and underscores.
+// character of whatever is neither a letter nor a digit.
 func isIdentity(name string) bool {
 	const prefix = "x-knell-"
-	return len(name) >= len(prefix) && strings.EqualFold(strings.ReplaceAll(name[:len(prefix)], "_", "-"), prefix)
+	if len(name) < len(prefix) {
+		return false
+	}
+	plain := strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' {
+			return c
+		}
+		return '-'
+	}, name[:len(prefix)])
+	return strings.EqualFold(plain, prefix)
 }
 
 // codec encodes the two messages above, and leaves all others to the codec that gRPC has for them.

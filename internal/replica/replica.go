@@ -38,6 +38,8 @@ type Config struct {
 	Node        node.Config
 	HTTP        httpapi.Config
 	Logger      *slog.Logger // nil: nothing is logged
+
+	server func(natsServer) natsServer // for tests: puts something before the server
 }
 
 // Replica is a replica that is starting, running or closed.

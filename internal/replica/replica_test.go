@@ -97,6 +97,14 @@ func TestStandalone(t *testing.T) {
 	checkSocket(t, dir)
 }
 
+// socketClient returns a client of a socket, and what ends it.
+func socketClient(path string) (c *http.Client, done func()) {
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", path)
+	}}
+	return &http.Client{Transport: transport}, transport.CloseIdleConnections
+}
+
 // checkSocket checks that the socket answers, to its owner only.
 func checkSocket(t *testing.T, dir string) {
 	t.Helper()
@@ -108,14 +116,12 @@ func checkSocket(t *testing.T, dir string) {
 	if info.Mode().Perm() != 0o600 {
 		t.Errorf("the socket has mode %v", info.Mode())
 	}
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", path)
-	}}
-	defer transport.CloseIdleConnections()
-	if got := get(t, &http.Client{Transport: transport}, "http://local/users").StatusCode; got != 200 {
+	local, done := socketClient(path)
+	defer done()
+	if got := get(t, local, "http://local/users").StatusCode; got != 200 {
 		t.Errorf("/users answers %d on the socket", got)
 	}
-	resp, err := (&http.Client{Transport: transport}).Get("http://local/log")
+	resp, err := local.Get("http://local/log")
 	if err != nil {
 		t.Fatal(err)
 	}

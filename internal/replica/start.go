@@ -15,6 +15,14 @@ import (
 
 // startServer starts the embedded server, or takes the data directory for the time of a connection to servers elsewhere.
 func (r *Replica) startServer(ctx context.Context) error {
+	err := r.openServer(ctx)
+	if err == nil && r.cfg.server != nil {
+		r.server = r.cfg.server(r.server)
+	}
+	return err
+}
+
+func (r *Replica) openServer(ctx context.Context) error {
 	if r.cfg.External != nil {
 		cfg := *r.cfg.External
 		cfg.Dir, cfg.Name, cfg.Logger = r.cfg.Dir, r.cfg.Name, r.log

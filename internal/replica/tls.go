@@ -35,11 +35,11 @@ func LoadPair(certFile, keyFile string) (tls.Certificate, error) {
 
 // readPair is LoadPair with a hash of what was read.
 func readPair(files TLS) (c tls.Certificate, seen [sha256.Size]byte, err error) {
-	cert, err := os.ReadFile(files.CertFile)
+	cert, err := readPEM(files.CertFile)
 	if err != nil {
 		return c, seen, err
 	}
-	key, err := os.ReadFile(files.KeyFile)
+	key, err := readPEM(files.KeyFile)
 	if err != nil {
 		return c, seen, err
 	}
@@ -48,6 +48,31 @@ func readPair(files TLS) (c tls.Certificate, seen [sha256.Size]byte, err error) 
 		return c, seen, fmt.Errorf("%s and %s: %w", files.CertFile, files.KeyFile, err)
 	}
 	return c, seen, nil
+}
+
+// maxPEM bounds the file of a certificate with its chain, and of a key.
+const maxPEM = 1 << 20
+
+// readPEM reads a file that can be read again: whoever reads a pipe waits for what may never come.
+func readPEM(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no regular file", file)
+	case info.Size() > maxPEM:
+		return nil, fmt.Errorf("%s has more than %d bytes", file, maxPEM)
+	}
+	return os.ReadFile(file)
+}
+
+// expired returns an error if clients will refuse c because of its age.
+func expired(c *tls.Certificate) error {
+	if end := c.Leaf.NotAfter; time.Now().After(end) {
+		return fmt.Errorf("it expired at %v", end)
+	}
+	return nil
 }
 
 // load reads the files for the first time.
@@ -69,6 +94,9 @@ func (p *pair) reload() (changed bool, err error) {
 		return false, nil
 	}
 	p.seen = seen
+	if err == nil {
+		err = expired(&c)
+	}
 	if err != nil {
 		return false, err
 	}
@@ -125,6 +153,9 @@ func (r *Replica) serveHTTP(ctx context.Context, s *http.Server, l net.Listener)
 		l.Close()
 		r.fail(fmt.Errorf("TLS: %w", err))
 		return
+	}
+	if err := expired(p.current.Load()); err != nil {
+		r.log.Warn("clients will refuse the TLS certificate", "file", p.files.CertFile, "error", err)
 	}
 	r.work.Go(func() { r.watchPair(ctx, p) })
 	s.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: p.certificate}

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"log/slog"
 	"math/big"
 	"net"
@@ -18,6 +19,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -27,13 +29,18 @@ import (
 // writePair writes a certificate for 127.0.0.1 with this serial number, and its key.
 func writePair(t *testing.T, files TLS, serial int64) {
 	t.Helper()
+	writePairUntil(t, files, serial, time.Now().Add(time.Hour))
+}
+
+func writePairUntil(t *testing.T, files TLS, serial int64, end time.Time) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "knell"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
+		NotBefore: end.Add(-2 * time.Hour), NotAfter: end, KeyUsage: x509.KeyUsageDigitalSignature,
 	}
 	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -188,6 +195,45 @@ func TestTLSReload(t *testing.T) {
 	writePair(t, r.files, 4)
 	r.reloaded()
 	serves(4)
+	writePairUntil(t, r.files, 5, time.Now().Add(-time.Minute))
+	r.reloaded()
+	serves(4)
+	if !strings.Contains(r.log(), "it expired at") {
+		t.Errorf("not said that the new certificate has expired: %s", r.log())
+	}
+}
+
+// A start with a certificate that has expired is no failure: a replica that does not start helps nobody.
+func TestTLSExpired(t *testing.T) {
+	dir := t.TempDir()
+	p := &pair{files: TLS{filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}}
+	writePairUntil(t, p.files, 1, time.Now().Add(-time.Minute))
+	if err := p.load(); err != nil || expired(p.current.Load()) == nil {
+		t.Errorf("%v; not known for one that has expired", err)
+	}
+}
+
+// A pipe would be read once and waited for ever after; a device has no end.
+func TestTLSFilesAreFiles(t *testing.T) {
+	dir := t.TempDir()
+	good := TLS{filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
+	writePair(t, good, 1)
+	pipe, long, link := filepath.Join(dir, "pipe"), filepath.Join(dir, "long"), filepath.Join(dir, "link")
+	err := errors.Join(syscall.Mkfifo(pipe, 0o600), os.WriteFile(long, make([]byte, maxPEM+1), 0o600), os.Symlink(good.KeyFile, link))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{pipe, long, dir, os.DevNull} {
+		if _, err := LoadPair(good.CertFile, bad); err == nil || !strings.Contains(err.Error(), bad) {
+			t.Errorf("key %s: %v", bad, err)
+		}
+		if _, err := LoadPair(bad, good.KeyFile); err == nil || !strings.Contains(err.Error(), bad) {
+			t.Errorf("certificate %s: %v", bad, err)
+		}
+	}
+	if _, err := LoadPair(good.CertFile, link); err != nil {
+		t.Errorf("a link: %v", err)
+	}
 }
 
 func TestTLSWithoutAPairFails(t *testing.T) {

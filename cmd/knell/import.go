@@ -8,6 +8,9 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strconv"
+	"strings"
+	"unicode"
 )
 
 // userImportCmd creates users that come from elsewhere.
@@ -15,6 +18,23 @@ type userImportCmd struct {
 	dataFlags `embed:""`
 	File      string `arg:"" help:"File with one user a line in JSON, or - for standard input."`
 	DryRun    bool   `help:"Check every line, and create nobody."`
+}
+
+// Run imports users.
+func (c *userImportCmd) Run(ctx context.Context, t *terminal) error {
+	return importFile(ctx, t, &c.dataFlags, "/users/import", c.File, c.DryRun)
+}
+
+// clientImportCmd creates clients that come from elsewhere.
+type clientImportCmd struct {
+	dataFlags `embed:""`
+	File      string `arg:"" help:"File with one client a line in JSON, as POST /clients takes it: id, name, hash or secret, scopes, redirect_uris; - for standard input."`
+	DryRun    bool   `help:"Check every line, and create no client."`
+}
+
+// Run imports clients.
+func (c *clientImportCmd) Run(ctx context.Context, t *terminal) error {
+	return importFile(ctx, t, &c.dataFlags, "/clients/import", c.File, c.DryRun)
 }
 
 // importLine is one line of the replica's answer: what came of a line of the file, or the end.
@@ -30,26 +50,25 @@ type importLine struct {
 	} `json:"end"`
 }
 
-// Run sends the file and prints the lines that were refused, and how many were not. Users whose names are taken are no
-// failure: an import that broke off is repeated with the same file.
-func (c *userImportCmd) Run(ctx context.Context, t *terminal) error {
+// importFile sends a file and prints the lines that were refused, and how many were not. Names that are taken are no failure: an
+// import that broke off is repeated with the same file.
+func importFile(ctx context.Context, t *terminal, data *dataFlags, path, name string, dryRun bool) error {
 	var file io.Reader = t.in
-	if c.File != "-" {
-		f, err := os.Open(c.File)
+	if name != "-" {
+		f, err := os.Open(name)
 		if err != nil {
 			return usageError{err}
 		}
 		defer f.Close()
 		file = f
 	}
-	return c.with(ctx, t, openIt, func(a *admin) error {
-		path := "/users/import"
-		done := "created"
-		if c.DryRun {
-			path += "?dry_run=true"
-			done = "could be created"
-		}
-		end, err := a.importUsers(ctx, path, file, func(l importLine) {
+	done := "created"
+	if dryRun {
+		path += "?dry_run=true"
+		done = "could be created"
+	}
+	return data.with(ctx, t, openIt, func(a *admin) error {
+		end, err := a.importLines(ctx, path, file, func(l importLine) {
 			if l.Status == "error" {
 				fmt.Fprintf(t.err, "line %d: %s%s\n", l.Line, prefixed(l.Name), l.Error)
 			}
@@ -71,11 +90,14 @@ func prefixed(name string) string {
 	if name == "" {
 		return ""
 	}
+	if strings.ContainsFunc(name, func(c rune) bool { return !unicode.IsPrint(c) }) { // a client's, that was refused
+		name = strconv.Quote(name)
+	}
 	return name + ": "
 }
 
-// importUsers sends lines to the replica while it answers the ones before, and returns its last line.
-func (a *admin) importUsers(ctx context.Context, path string, lines io.Reader, each func(importLine)) (importLine, error) {
+// importLines sends lines to the replica while it answers the ones before, and returns its last line.
+func (a *admin) importLines(ctx context.Context, path string, lines io.Reader, each func(importLine)) (importLine, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.base+path, io.NopCloser(lines))
 	if err != nil {
 		return importLine{}, err
