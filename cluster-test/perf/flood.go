@@ -20,33 +20,20 @@ import (
 
 // floodResult is how long /verify takes while nobody logs in, and while too many do.
 type floodResult struct {
-	capacity float64 // hashes a second that all processors can compute
-	sent     float64 // logins a second
-	answered map[int]int
-	rounds   []floodRound
+	capacity float64     // hashes a second that all processors can compute
+	sent     float64     // logins a second
+	answered map[int]int // status → how often
+	idle     []sample    // of /verify, one a round
+	flooded  []sample
 }
 
-type floodRound struct{ idle, flooded sample }
-
-func (f *floodResult) ratio() float64 {
-	list := make([]float64, len(f.rounds))
-	for i, r := range f.rounds {
-		list[i] = float64(r.flooded.p99) / float64(r.idle.p99)
-	}
-	return median(list)
-}
-
-func (f *floodResult) print(out io.Writer) {
+func (f *floodResult) print(out io.Writer, y summary) {
 	if f == nil {
 		return
 	}
-	var idle, flooded []sample
-	for _, r := range f.rounds {
-		idle, flooded = append(idle, r.idle), append(flooded, r.flooded)
-	}
 	fmt.Fprintf(out, "A flood of logins: this machine can hash %.0f passwords a second; %.0f logins a second were sent (answers: %v).\n"+
 		"`/verify` at %d requests a second: p50 %s idle, %s flooded; p99 %s idle, %s flooded.\n\n", f.capacity, f.sent, f.answered, probeRate,
-		millis(of(idle, p50)), millis(of(flooded, p50)), millis(of(idle, p99)), millis(of(flooded, p99)))
+		millis(y.of(f.idle, p50)), millis(y.of(f.flooded, p50)), millis(y.of(f.idle, p99)), millis(y.of(f.flooded, p99)))
 }
 
 const (
@@ -71,18 +58,18 @@ func measureFlood(ctx context.Context, s settings, dir string, say func(string, 
 	probe := load{knell.addr, bearers(known.Token), nil}
 	for round := range floodRounds {
 		say("flood, round %d of %d", round+1, floodRounds)
-		var r floodRound
-		if r.idle, err = pace(ctx, probe, s.floodTime); err != nil {
+		idle, err := pace(ctx, probe, s.floodTime)
+		if err != nil {
 			return nil, err
 		}
 		fl := startFlood(ctx, knell.addr, due)
-		r.flooded, err = pace(ctx, probe, s.floodTime)
+		flooded, err := pace(ctx, probe, s.floodTime)
 		sent := fl.stop(out.answered)
 		if err != nil {
 			return nil, err
 		}
 		out.sent += sent / floodRounds
-		out.rounds = append(out.rounds, r)
+		out.idle, out.flooded = append(out.idle, idle), append(out.flooded, flooded)
 	}
 	return out, nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/knell-auth/knell/cluster-test/redisd"
@@ -76,28 +77,48 @@ func (r *row) once(ctx context.Context, s settings) (sample, error) {
 	}, nil
 }
 
-// of returns the median of something about samples.
-func of(samples []sample, what func(sample) float64) float64 {
+// summary is how samples become one number.
+type summary struct{ best bool }
+
+// of returns the median of something about samples, or the best of it: the highest rate, the lowest of the rest.
+func (y summary) of(samples []sample, what quantity) float64 {
 	list := make([]float64, len(samples))
 	for i, s := range samples {
-		list[i] = what(s)
+		list[i] = what.of(s)
 	}
-	return median(list)
+	switch {
+	case !y.best:
+		return median(list)
+	case what.more:
+		return slices.Max(list)
+	}
+	return slices.Min(list)
 }
 
-func rate(s sample) float64 { return s.rate }
-func cpu(s sample) float64  { return float64(s.cpu) }
-func p50(s sample) float64  { return float64(s.p50) }
-func p99(s sample) float64  { return float64(s.p99) }
-
-// against returns the median of the ratios between r's samples and those that were measured beside them.
-func (r *row) against(beside []sample, what func(sample) float64) float64 {
-	list := make([]float64, len(r.samples))
+// ratio returns the median of the ratios between samples and those that were measured beside them, or the ratio of the best.
+func (y summary) ratio(samples, beside []sample, what quantity) float64 {
+	if y.best {
+		return y.of(samples, what) / y.of(beside, what)
+	}
+	list := make([]float64, len(samples))
 	for i := range list {
-		list[i] = what(r.samples[i]) / what(beside[i])
+		list[i] = what.of(samples[i]) / what.of(beside[i])
 	}
 	return median(list)
 }
+
+// quantity is something about a sample. With more, more of it is better.
+type quantity struct {
+	of   func(sample) float64
+	more bool
+}
+
+var (
+	rate = quantity{func(s sample) float64 { return s.rate }, true}
+	cpu  = quantity{func(s sample) float64 { return float64(s.cpu) }, false}
+	p50  = quantity{func(s sample) float64 { return float64(s.p50) }, false}
+	p99  = quantity{func(s sample) float64 { return float64(s.p99) }, false}
+)
 
 // rows starts the services and returns the rows of the table.
 func (f *fleet) rows(s settings) ([]*row, error) {

@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// table prints the rows in Markdown. Ratios are medians of pairs, the rest medians of slices.
-func table(out io.Writer, rows []*row) {
+// table prints the rows in Markdown.
+func table(out io.Writer, y summary, rows []*row) {
 	fmt.Fprintln(out, "| service on one processor | requests/s | CPU per request | p50 | p99 | throughput, of the empty handler's | CPU beyond it |")
 	fmt.Fprintln(out, "|---|---|---|---|---|---|---|")
 	for _, r := range rows {
 		share, beyond := "", ""
 		if r.base != nil {
-			share = fmt.Sprintf("%.2f", r.against(r.bases, rate))
-			beyond = micros(of(r.samples, cpu) - of(r.bases, cpu))
+			share = fmt.Sprintf("%.2f", y.ratio(r.samples, r.bases, rate))
+			beyond = micros(y.of(r.samples, cpu) - y.of(r.bases, cpu))
 		}
-		fmt.Fprintf(out, "| %s | %.0f | %s | %s | %s | %s | %s |\n", r.name, of(r.samples, rate), micros(of(r.samples, cpu)),
-			millis(of(r.samples, p50)), millis(of(r.samples, p99)), share, beyond)
+		fmt.Fprintf(out, "| %s | %.0f | %s | %s | %s | %s | %s |\n", r.name, y.of(r.samples, rate), micros(y.of(r.samples, cpu)),
+			millis(y.of(r.samples, p50)), millis(y.of(r.samples, p99)), share, beyond)
 	}
 	fmt.Fprintln(out)
 }
@@ -55,6 +55,7 @@ func (r requirement) String() string {
 
 // requirements returns those that were asked for and could be measured.
 func requirements(s settings, rows []*row, fl *floodResult) (list []requirement) {
+	y := s.summary
 	find := func(name string) *row {
 		i := slices.IndexFunc(rows, func(r *row) bool { return r.name == name })
 		if i < 0 {
@@ -63,19 +64,19 @@ func requirements(s settings, rows []*row, fl *floodResult) (list []requirement)
 		return rows[i]
 	}
 	if one := find(oneToken); one != nil {
-		list = append(list, requirement{text: oneToken + ", of an empty handler", measured: one.against(one.bases, rate), limit: s.minOne})
+		list = append(list, requirement{text: oneToken + ", of an empty handler", measured: y.ratio(one.samples, one.bases, rate), limit: s.minOne})
 		if rival := find(jwtEdDSA + withRedis); rival != nil {
-			list = append(list, requirement{text: oneToken + ", times " + rival.name, measured: one.against(rival.samples, rate), limit: s.minRedis})
+			list = append(list, requirement{text: oneToken + ", times " + rival.name, measured: y.ratio(one.samples, rival.samples, rate), limit: s.minRedis})
 		}
 	}
 	if many := find(manyTokens); many != nil {
-		list = append(list, requirement{text: manyTokens + ", of an empty handler", measured: many.against(many.bases, rate), limit: s.minMany})
+		list = append(list, requirement{text: manyTokens + ", of an empty handler", measured: y.ratio(many.samples, many.bases, rate), limit: s.minMany})
 	}
 	if r := find(introspect); r != nil {
-		list = append(list, requirement{text: introspect + ", a second", measured: of(r.samples, rate), limit: s.minIntrospect})
+		list = append(list, requirement{text: introspect + ", a second", measured: y.of(r.samples, rate), limit: s.minIntrospect})
 	}
 	if fl != nil {
-		list = append(list, requirement{text: "p99 of `/verify` under a flood of logins, times idle", measured: fl.ratio(), limit: s.maxFlood, atMost: true})
+		list = append(list, requirement{text: "p99 of `/verify` under a flood of logins, times idle", measured: y.ratio(fl.flooded, fl.idle, p99), limit: s.maxFlood, atMost: true})
 	}
 	return slices.DeleteFunc(list, func(r requirement) bool { return r.limit == 0 })
 }
