@@ -9,12 +9,13 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"github.com/knell-auth/knell/cluster-test/process"
 	"github.com/knell-auth/knell/internal/password"
 )
 
@@ -74,28 +75,20 @@ func measureFlood(ctx context.Context, s settings, dir string, say func(string, 
 	return out, nil
 }
 
-// hashesPerSecond measures what this machine can hash, with all processors and nothing else to do.
+// hashesPerSecond returns what this machine can hash with all processors and nothing else to do. It goes by processor time, which other
+// work on the machine hardly changes.
 func hashesPerSecond(ctx context.Context) (float64, error) {
-	const each = 50
-	workers := runtime.NumCPU()
-	h := password.New(password.Config{Workers: workers})
-	var failed atomic.Pointer[error]
-	var work sync.WaitGroup
-	began := time.Now()
-	for range workers {
-		work.Go(func() {
-			for range each {
-				if _, err := h.Hash(ctx, "correct horse battery staple"); err != nil {
-					failed.Store(&err)
-				}
-			}
-		})
+	const times = 50
+	h := password.New(password.Config{})
+	before, err := process.CPU(os.Getpid())
+	for i := 0; i < times && err == nil; i++ {
+		_, err = h.Hash(ctx, "correct horse battery staple")
 	}
-	work.Wait()
-	if err := failed.Load(); err != nil {
-		return 0, *err
+	if err != nil {
+		return 0, err
 	}
-	return float64(each*workers) / time.Since(began).Seconds(), nil
+	after, err := process.CPU(os.Getpid())
+	return float64(runtime.NumCPU()*times) / (after - before).Seconds(), err
 }
 
 // pace sends l at probeRate for the time d, whatever becomes of the answers, and measures each from the moment at which it was due.
