@@ -233,6 +233,16 @@ type credentialCache struct {
 	mu      sync.Mutex
 	key     []byte
 	entries map[string]credential
+	trials  map[secretTrial]*trial
+}
+
+// secretTrial names a guess at a client's secret as it is at a sequence, from a network that guesses are counted for.
+type secretTrial struct {
+	id      string
+	network uint64
+	seq     uint64
+	old     bool // the secret before the last rotation is good, too
+	mac     [sha256.Size]byte
 }
 
 type credential struct {

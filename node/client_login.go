@@ -53,34 +53,70 @@ func (n *Node) clientSecrets(id string) clientSecrets {
 	return s
 }
 
-// secretOpens compares a secret with those of a client.
+// oldEntry names a client's former secret in the cache. No id has a space in it: its two secrets do not push each other out.
+func oldEntry(id string) string { return id + " old" }
+
+// secretOpens compares a secret with those of a client. Who presents the same one at the same time, from one network, shares one hash
+// and one reservation: a service asks over many connections, all at once when this replica has just started.
 func (n *Node) secretOpens(ctx context.Context, id string, s clientSecrets, secret string, o Origin) (bool, error) {
 	if s.seq != 0 && s.hash == "" {
 		return secret == "", nil
 	}
-	// No id has a space in it: the two secrets of one client do not push each other out of the cache.
-	newest, old := id, id+" old"
-	if s.seq != 0 && (n.clients.known(newest, secret, s.seq) || s.old != "" && n.clients.known(old, secret, s.seq)) {
+	if s.seq != 0 && (n.clients.known(id, secret, s.seq) || s.old != "" && n.clients.known(oldEntry(id), secret, s.seq)) {
 		return true, nil
 	}
-	entry := newest
-	g := guess{nameHash: n.hashName("client\x00" + id), origin: o, patience: guessPatience}
-	ok, err := n.guarded(ctx, g, func(h *password.Hasher) (bool, error) {
+	c := &n.clients
+	key := secretTrial{id, networkOf(o.Address), s.seq, s.old != "", c.mac(secret)}
+	c.mu.Lock()
+	t := c.trials[key]
+	if t == nil {
+		t = &trial{done: make(chan struct{})}
+		// Whoever came first may hang up; the others still want to know.
+		shared := context.WithoutCancel(ctx)
+		if !n.work.Go(func() { n.trySecret(shared, t, key, s, secret, o) }) {
+			c.mu.Unlock()
+			return false, ErrClosed
+		}
+		if c.trials == nil {
+			c.trials = map[secretTrial]*trial{}
+		}
+		c.trials[key] = t
+	}
+	c.mu.Unlock()
+	select {
+	case <-t.done:
+		return t.ok, t.err
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}
+
+// trySecret is a trial.
+func (n *Node) trySecret(ctx context.Context, t *trial, key secretTrial, s clientSecrets, secret string, o Origin) {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	defer context.AfterFunc(n.ctx, cancel)()
+	entry := key.id
+	g := guess{nameHash: n.hashName("client\x00" + key.id), origin: o, patience: guessPatience}
+	t.ok, t.err = n.guarded(ctx, g, func(h *password.Hasher) (bool, error) {
 		if s.seq == 0 {
 			return false, h.VerifyUnknown(ctx, secret)
 		}
 		r, err := h.Verify(ctx, s.hash, secret)
 		if err == nil && !r.OK && s.old != "" {
-			entry = old
+			entry = oldEntry(key.id)
 			r, err = n.hasher.Verify(ctx, s.old, secret) // the same guess: it is reserved once
 		}
 		return r.OK, err
 	})
-	if ok && err == nil {
+	if t.ok && t.err == nil {
 		n.clients.add(entry, secret, s.seq)
 		n.forgive(g)
 	}
-	return ok, err
+	n.clients.mu.Lock()
+	delete(n.clients.trials, key)
+	n.clients.mu.Unlock()
+	close(t.done)
 }
 
 // ClientToken gives an authenticated client an access token for itself (RFC 6749 section 4.4); there is no refresh token.

@@ -55,7 +55,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	set := flag.NewFlagSet("perf", flag.ContinueOnError)
 	set.SetOutput(stderr)
 	set.IntVar(&s.rounds, "rounds", 9, "how often each row is measured")
-	set.BoolVar(&s.summary.best, "best", false, "report the best slices instead of medians: for a machine that has other work. It hides what does not happen in every slice")
+	set.BoolVar(&s.summary.shared, "shared", false, "the machine has other work: take the best slices, and judge by processor time")
 	set.DurationVar(&s.slice, "slice", 500*time.Millisecond, "length of one measurement")
 	set.IntVar(&s.conns, "connections", 64, "connections of the load")
 	set.IntVar(&s.tokens, "tokens", 10_000, "tokens that are sent in turn where it is not one")

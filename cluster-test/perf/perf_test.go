@@ -142,9 +142,10 @@ func TestSummary(t *testing.T) {
 	}{
 		{"median", summary{}.of(a, rate), 20},
 		{"median of pairs", summary{}.ratio(a, b, rate), 2},
-		{"best rate", summary{best: true}.of(a, rate), 30},
-		{"best cost", summary{best: true}.of(a, cpu), 2},
-		{"ratio of the best", summary{best: true}.ratio(a, b, rate), 1.5},
+		{"best rate", summary{shared: true}.of(a, rate), 30},
+		{"best cost", summary{shared: true}.of(a, cpu), 2},
+		{"throughput by time", summary{shared: true}.of(a, summary{shared: true}.throughput()), 5e8},
+		{"ratio of the best", summary{shared: true}.ratio(a, b, rate), 1.5},
 		{"median of two", median([]float64{1, 2}), 1.5},
 		{"median of none", median(nil), 0},
 	} {

@@ -78,7 +78,19 @@ func (r *row) once(ctx context.Context, s settings) (sample, error) {
 }
 
 // summary is how samples become one number.
-type summary struct{ best bool }
+type summary struct {
+	// shared says that the machine has other work: then the best slices count, in which that was in the way least, and throughput is
+	// what the processor time of a request allows for, since nobody knows what part of the processor a service had.
+	shared bool
+}
+
+// throughput is what requirements are about.
+func (y summary) throughput() quantity {
+	if y.shared {
+		return quantity{func(s sample) float64 { return float64(time.Second) / float64(s.cpu) }, true}
+	}
+	return rate
+}
 
 // of returns the median of something about samples, or the best of it: the highest rate, the lowest of the rest.
 func (y summary) of(samples []sample, what quantity) float64 {
@@ -87,7 +99,7 @@ func (y summary) of(samples []sample, what quantity) float64 {
 		list[i] = what.of(s)
 	}
 	switch {
-	case !y.best:
+	case !y.shared:
 		return median(list)
 	case what.more:
 		return slices.Max(list)
@@ -97,7 +109,7 @@ func (y summary) of(samples []sample, what quantity) float64 {
 
 // ratio returns the median of the ratios between samples and those that were measured beside them, or the ratio of the best.
 func (y summary) ratio(samples, beside []sample, what quantity) float64 {
-	if y.best {
+	if y.shared {
 		return y.of(samples, what) / y.of(beside, what)
 	}
 	list := make([]float64, len(samples))

@@ -14,7 +14,7 @@ func table(out io.Writer, y summary, rows []*row) {
 	for _, r := range rows {
 		share, beyond := "", ""
 		if r.base != nil {
-			share = fmt.Sprintf("%.2f", y.ratio(r.samples, r.bases, rate))
+			share = fmt.Sprintf("%.2f", y.ratio(r.samples, r.bases, y.throughput()))
 			beyond = micros(y.of(r.samples, cpu) - y.of(r.bases, cpu))
 		}
 		fmt.Fprintf(out, "| %s | %.0f | %s | %s | %s | %s | %s |\n", r.name, y.of(r.samples, rate), micros(y.of(r.samples, cpu)),
@@ -64,16 +64,16 @@ func requirements(s settings, rows []*row, fl *floodResult) (list []requirement)
 		return rows[i]
 	}
 	if one := find(oneToken); one != nil {
-		list = append(list, requirement{text: oneToken + ", of an empty handler", measured: y.ratio(one.samples, one.bases, rate), limit: s.minOne})
+		list = append(list, requirement{text: oneToken + ", of an empty handler", measured: y.ratio(one.samples, one.bases, y.throughput()), limit: s.minOne})
 		if rival := find(jwtEdDSA + withRedis); rival != nil {
-			list = append(list, requirement{text: oneToken + ", times " + rival.name, measured: y.ratio(one.samples, rival.samples, rate), limit: s.minRedis})
+			list = append(list, requirement{text: oneToken + ", times " + rival.name, measured: y.ratio(one.samples, rival.samples, y.throughput()), limit: s.minRedis})
 		}
 	}
 	if many := find(manyTokens); many != nil {
-		list = append(list, requirement{text: manyTokens + ", of an empty handler", measured: y.ratio(many.samples, many.bases, rate), limit: s.minMany})
+		list = append(list, requirement{text: manyTokens + ", of an empty handler", measured: y.ratio(many.samples, many.bases, y.throughput()), limit: s.minMany})
 	}
 	if r := find(introspect); r != nil {
-		list = append(list, requirement{text: introspect + ", a second", measured: y.of(r.samples, rate), limit: s.minIntrospect})
+		list = append(list, requirement{text: introspect + ", a second", measured: y.of(r.samples, y.throughput()), limit: s.minIntrospect})
 	}
 	if fl != nil {
 		list = append(list, requirement{text: "p99 of `/verify` under a flood of logins, times idle", measured: y.ratio(fl.flooded, fl.idle, p99), limit: s.maxFlood, atMost: true})
