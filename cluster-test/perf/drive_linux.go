@@ -30,57 +30,66 @@ var (
 	lengthIs  = []byte("\r\nContent-Length: ")
 )
 
-// drive sends l for the time d from the processor cpu, and returns the latencies of the answers in the order of their arrival and how
-// long it took. It is one thread that waits for many connections, so that it costs less than any service. An answer that is not
-// 200, or has not what is wanted, is an error.
-func drive(ctx context.Context, l load, conns, cpu int, d time.Duration) (latencies []time.Duration, took time.Duration, err error) {
+// client is the connections of a load. It is one thread that waits for all of them, so that it costs less than any service. It is for
+// one goroutine, and on the client's processor.
+type client struct {
+	load
+	peers   []peer
+	epoll   int
+	events  []unix.EpollEvent
+	next    int // request
+	release func()
+}
+
+// connect opens the connections, from the processor cpu, and sends one request on each: what follows meets a service that has them.
+func connect(ctx context.Context, l load, conns, cpu int) (*client, error) {
 	release, err := bind(cpu)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	defer release()
-	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	if err != nil {
-		return nil, 0, err
+	c := &client{load: l, epoll: -1, events: make([]unix.EpollEvent, conns), release: release}
+	if c.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, errors.Join(err, c.close())
 	}
-	defer unix.Close(ep)
-	peers := make([]peer, 0, conns)
-	defer func() {
-		for _, p := range peers {
-			unix.Close(p.fd)
-		}
-	}()
 	for i := range conns {
 		fd, err := dial(l.addr)
 		if err != nil {
-			return nil, 0, err
+			return nil, errors.Join(err, c.close())
 		}
-		peers = append(peers, peer{fd: fd, in: make([]byte, maxAnswer)})
-		if err := unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(i)}); err != nil {
-			return nil, 0, err
+		c.peers = append(c.peers, peer{fd: fd, in: make([]byte, maxAnswer)})
+		if err := unix.EpollCtl(c.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(i)}); err != nil {
+			return nil, errors.Join(err, c.close())
 		}
 	}
-	latencies = make([]time.Duration, 0, 1<<17)
-	next, open := 0, conns
-	send := func(p *peer, now time.Time) error {
-		p.got, p.sent = 0, now
-		request := l.requests[next%len(l.requests)]
-		next++
-		n, err := unix.Write(p.fd, request)
-		if err == nil && n < len(request) {
-			err = errors.New("the socket takes no whole request")
-		}
-		return err
+	if _, _, err := c.drive(ctx, 0); err != nil {
+		return nil, errors.Join(err, c.close())
 	}
+	return c, nil
+}
+
+func (c *client) close() (err error) {
+	for _, p := range c.peers {
+		err = errors.Join(err, unix.Close(p.fd))
+	}
+	if c.epoll >= 0 {
+		err = errors.Join(err, unix.Close(c.epoll))
+	}
+	c.release()
+	return err
+}
+
+// drive sends the load for the time d, at least one request on each connection, and returns the latencies of the answers in the order
+// of their arrival and how long it took. An answer that is not 200, or has not what is wanted, is an error.
+func (c *client) drive(ctx context.Context, d time.Duration) (latencies []time.Duration, took time.Duration, err error) {
+	latencies = make([]time.Duration, 0, len(c.peers)+int(d/(4*time.Microsecond))) // no service is faster
 	began := time.Now()
-	for i := range peers {
-		if err := send(&peers[i], time.Now()); err != nil {
+	for i := range c.peers {
+		if err := c.send(&c.peers[i], time.Now()); err != nil {
 			return nil, 0, err
 		}
 	}
-	events := make([]unix.EpollEvent, conns)
-	for open > 0 {
-		n, err := unix.EpollWait(ep, events, int(lostAnswer.Milliseconds()))
+	for open := len(c.peers); open > 0; {
+		n, err := unix.EpollWait(c.epoll, c.events, int(lostAnswer.Milliseconds()))
 		switch {
 		case ctx.Err() != nil:
 			return nil, 0, ctx.Err()
@@ -91,9 +100,9 @@ func drive(ctx context.Context, l load, conns, cpu int, d time.Duration) (latenc
 		case n == 0:
 			return nil, 0, errors.New("no answer")
 		}
-		for _, e := range events[:n] {
-			p := &peers[e.Fd]
-			done, err := p.receive(l.want)
+		for _, e := range c.events[:n] {
+			p := &c.peers[e.Fd]
+			done, err := p.receive(c.want)
 			if err != nil {
 				return nil, 0, err
 			}
@@ -104,12 +113,24 @@ func drive(ctx context.Context, l load, conns, cpu int, d time.Duration) (latenc
 			latencies = append(latencies, now.Sub(p.sent))
 			if now.Sub(began) >= d {
 				open--
-			} else if err := send(p, now); err != nil {
+			} else if err := c.send(p, now); err != nil {
 				return nil, 0, err
 			}
 		}
 	}
 	return latencies, time.Since(began), nil
+}
+
+// send sends the next request.
+func (c *client) send(p *peer, now time.Time) error {
+	p.got, p.sent = 0, now
+	request := c.requests[c.next%len(c.requests)]
+	c.next++
+	n, err := unix.Write(p.fd, request)
+	if err == nil && n < len(request) {
+		err = errors.New("the socket takes no whole request")
+	}
+	return err
 }
 
 // bind keeps the calling goroutine on a processor until release. (It does not leave the end of the thread to that of the goroutine:

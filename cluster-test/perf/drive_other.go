@@ -10,8 +10,14 @@ import (
 
 var errLinux = errors.New("the load needs Linux")
 
-func drive(context.Context, load, int, int, time.Duration) ([]time.Duration, time.Duration, error) {
+type client struct{}
+
+func connect(context.Context, load, int, int) (*client, error) { return nil, errLinux }
+
+func (*client) drive(context.Context, time.Duration) ([]time.Duration, time.Duration, error) {
 	return nil, 0, errLinux
 }
+
+func (*client) close() error { return nil }
 
 func bindProcess(int, int) error { return errLinux }

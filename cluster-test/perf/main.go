@@ -147,8 +147,8 @@ func measureRows(ctx context.Context, s settings, dir string, say func(string, .
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range rows { // credentials are verified once, and one at a time: a password costs a hash
-		if _, _, err := drive(ctx, r.load, 1, s.loadCPU, s.slice); err != nil {
+	for _, r := range rows {
+		if err := r.warm(ctx, s); err != nil {
 			return nil, fmt.Errorf("%s: %w", r.name, err)
 		}
 	}

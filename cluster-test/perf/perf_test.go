@@ -78,7 +78,7 @@ func TestDriveJudgesAnswers(t *testing.T) {
 		{"mute", "", "closed"},
 	} {
 		l := load{s.Listener.Addr().String(), gets(c.credential), []byte(c.want)}
-		latencies, took, err := drive(context.Background(), l, 2, 0, time.Millisecond)
+		latencies, took, err := driven(context.Background(), l, time.Millisecond)
 		switch {
 		case c.failure == "" && (err != nil || len(latencies) < 2 || took <= 0):
 			t.Errorf("%s, %q: %d answers in %v, %v", c.credential, c.want, len(latencies), took, err)
@@ -88,9 +88,19 @@ func TestDriveJudgesAnswers(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, _, err := drive(ctx, load{s.Listener.Addr().String(), gets("good"), nil}, 1, 0, time.Hour); !errors.Is(err, context.Canceled) {
+	if _, _, err := driven(ctx, load{s.Listener.Addr().String(), gets("good"), nil}, time.Hour); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
+}
+
+// driven is a load over two connections.
+func driven(ctx context.Context, l load, d time.Duration) (latencies []time.Duration, took time.Duration, err error) {
+	c, err := connect(ctx, l, 2, 0)
+	if err != nil {
+		return nil, 0, err
+	}
+	latencies, took, err = c.drive(ctx, d)
+	return latencies, took, errors.Join(err, c.close())
 }
 
 // TestPeersRefuse shows that the services beside Knell do check what they are given.

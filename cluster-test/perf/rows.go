@@ -57,12 +57,29 @@ func (r *row) measure(ctx context.Context, s settings, round int) error {
 	return err
 }
 
-func (r *row) once(ctx context.Context, s settings) (sample, error) {
+// warm sends every request once, over one connection: credentials are verified for the first time here, and a password costs a hash.
+func (r *row) warm(ctx context.Context, s settings) (err error) {
+	c, err := connect(ctx, r.load, 1, s.loadCPU)
+	if err != nil {
+		return err
+	}
+	for i := 1; i < len(r.load.requests) && err == nil; i++ {
+		_, _, err = c.drive(ctx, 0)
+	}
+	return errors.Join(err, c.close())
+}
+
+func (r *row) once(ctx context.Context, s settings) (out sample, err error) {
+	c, err := connect(ctx, r.load, s.conns, s.loadCPU)
+	if err != nil {
+		return sample{}, err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
 	before, err := usedBy(r.pids)
 	if err != nil {
 		return sample{}, err
 	}
-	latencies, took, err := drive(ctx, r.load, s.conns, s.loadCPU, s.slice)
+	latencies, took, err := c.drive(ctx, s.slice)
 	if err != nil {
 		return sample{}, err
 	}
