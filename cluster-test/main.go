@@ -46,10 +46,14 @@ type flags struct {
 	fixed, external, rivals              bool
 	duration, lease                      time.Duration
 	seed                                 uint64
-	binary, broken, dir, mutation, file  string
+	dir, mutation, file                  string
 	json                                 string
 	scenarios                            []string // with rivals: what to compare
+	binaries
 }
+
+// binaries are the paths of the builds of knell: the one under test, the one that can be broken, and the next version.
+type binaries struct{ binary, broken, next string }
 
 func parse(args []string, stderr io.Writer) (flags, error) {
 	var f flags
@@ -67,6 +71,7 @@ func parse(args []string, stderr io.Writer) (flags, error) {
 	set.StringVar(&f.dir, "dir", "", "directory for data, logs and histories (default: a temporary one)")
 	set.StringVar(&f.binary, "binary", "", "knell to test (default: build it)")
 	set.StringVar(&f.broken, "broken-binary", "", "knell built with -tags knell_break (default: build it when a scenario needs it)")
+	set.StringVar(&f.next, "next-binary", "", "knell built with -tags knell_break,knell_next (default: build it when a scenario needs it)")
 	set.StringVar(&f.mutation, "break", "", "mechanism to leave out in every scenario, by its name in internal/fence")
 	set.BoolVar(&f.expect, "expect-violation", false, "succeed only when every scenario finds a violation of C1, or of the claim that it names")
 	set.DurationVar(&f.lease, "lease", 5*time.Second, "lease of the replicas; this is their own default")
@@ -165,7 +170,7 @@ func perform(
 		return work(ctx, f)
 	}
 	// What is known by now goes first: a flag that was given wins, and it has the same value.
-	inside := append([]string{"-dir", f.dir, "-binary", f.binary, "-broken-binary", f.broken}, args...)
+	inside := append([]string{"-dir", f.dir, "-binary", f.binary, "-broken-binary", f.broken, "-next-binary", f.next}, args...)
 	code, err := cluster.EnterSandbox(inside)
 	if err != nil {
 		fmt.Fprintf(out, "no sandbox (%v): scenarios that need one are skipped\n", err)
@@ -189,13 +194,19 @@ func build(ctx context.Context, f *flags, scenarios []scenario.Scenario) (built 
 		}
 		built = append(built, f.broken)
 	}
+	if f.next == "" && slices.ContainsFunc(scenarios, func(s scenario.Scenario) bool { return s.Upgrades }) {
+		if f.next, err = cluster.Build(ctx, f.dir, "knell_break,knell_next"); err != nil {
+			return built, err
+		}
+		built = append(built, f.next)
+	}
 	return built, nil
 }
 
 // runAll runs the scenarios once, or again and again for the time that was asked for, and prints the table.
 func runAll(ctx context.Context, f flags, scenarios []scenario.Scenario, stdout io.Writer) (int, error) {
 	set := scenario.Settings{
-		Binary: f.binary, Broken: f.broken, Dir: f.dir, Keep: f.keep, Long: !f.short, Seed: f.seed, Lease: f.lease,
+		Binary: f.binary, Broken: f.broken, Next: f.next, Dir: f.dir, Keep: f.keep, Long: !f.short, Seed: f.seed, Lease: f.lease,
 		ExpectViolation: f.expect, Break: f.mutation,
 		Logf: func(format string, args ...any) { fmt.Fprintf(stdout, "  "+format+"\n", args...) },
 	}

@@ -87,7 +87,9 @@ func (c *codec) writeEnvelope(e *Event, t time.Time) {
 	c.out = append(c.out, '"')
 	c.optText("subject", &e.Subject)
 	c.out = append(c.out, `,"datacontenttype":"`+contentType+`","level":`...)
-	c.out = strconv.AppendInt(c.out, int64(levelOf(typ)), 10)
+	level, optional := needs(e.Data)
+	c.out = strconv.AppendInt(c.out, int64(level), 10)
+	c.optBool("optional", &optional)
 	c.optID("epoch", &e.Epoch)
 	c.optText("actor", &e.Actor)
 	c.client("clientaddress", e.Address, maxAddress)
@@ -145,7 +147,7 @@ func (c *codec) decode(data []byte, e *Event) error {
 		if optional {
 			return nil
 		}
-		return fmt.Errorf("%w: type %.64q at level %d", ErrNewer, typ, level)
+		return fmt.Errorf("%w: type %.64q at schema level %d, this build knows %d", ErrNewer, typ, level, Level)
 	}
 	if !isData {
 		c.malformed("data", "not an object")

@@ -156,6 +156,8 @@ func (p *NodeBeat) fields(c *codec) { c.pings("pings", &p.Pings) }
 
 func (p *NodeLeft) fields(c *codec) { c.id("incarnation", &p.Incarnation) }
 
+func (p *LevelRaised) fields(c *codec) { c.uint32("level", &p.Level) }
+
 func (p *NodeKey) fields(c *codec) {
 	c.text("key", &p.Key)
 	c.text("alg", &p.Alg)

@@ -6,13 +6,22 @@ const typePrefix = "knell."
 // TypeInfo describes one event type.
 type TypeInfo struct {
 	Type    Type
-	Level   int     // schema level at which this build writes the type
+	Level   uint32  // schema level at which this build writes the type with every field set
 	Example Payload // every field is set
 }
 
-// levelOf returns the schema level at which a type is written. A type whose payload gets a member that older builds must
-// understand is given a higher one here.
-func levelOf(Type) int { return 1 }
+// LevelOf returns the schema level that a replica must know to follow a log that has p in it, at most Level: that of the newest member
+// which p makes use of and a reader must not overlook; 1 for an optional event. So a type that gets such a member is written as before wherever the member is not used, and goes
+// on to be written while replicas of two versions share the log.
+//
+// What replicas say about themselves (node.*) stays at the first level: a replica that may not say it cannot join.
+func LevelOf(p Payload) uint32 {
+	level, optional := needs(p)
+	if optional {
+		return 1
+	}
+	return level
+}
 
 // newPayload returns an empty payload for the type, or nil for a type that this build does not know.
 func newPayload(t Type) Payload {
@@ -65,6 +74,8 @@ func newPayload(t Type) Payload {
 		return new(NodeLeft)
 	case TypeNodeKey:
 		return new(NodeKey)
+	case TypeLevelRaised:
+		return new(LevelRaised)
 	}
 	return newAccessPayload(t)
 }
@@ -106,7 +117,7 @@ func newAccessPayload(t Type) Payload {
 	case TypeSecretAPIKeyRotated:
 		return new(SecretAPIKeyRotated)
 	}
-	return nil
+	return newNextPayload(t)
 }
 
 // Types returns every event type of this build, in the order of the vocabulary, with an example of its payload.
@@ -153,6 +164,7 @@ func Types() []TypeInfo {
 		&NodeLeft{Incarnation: id("life 2")},
 		&NodeKey{Key: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k", Alg: "EdDSA", Public: key("public"),
 			RefreshPublic: key("refresh"), Incarnation: id("life 2")},
+		&LevelRaised{Level: Level},
 		&CodeIssued{Code: id("code"), User: user, Client: client, Scope: scope, IssuedAt: login, Expires: login + 60, UserSeq: 17, ClientSeq: 9},
 		&APIKeyRevoked{Key: id("api key")},
 		&UserChanged{User: user, Secret: 21},
@@ -173,7 +185,7 @@ func Types() []TypeInfo {
 	}
 	infos := make([]TypeInfo, len(examples))
 	for i, p := range examples {
-		infos[i] = TypeInfo{Type: p.Type(), Level: levelOf(p.Type()), Example: p}
+		infos[i] = TypeInfo{Type: p.Type(), Level: LevelOf(p), Example: p}
 	}
 	return infos
 }

@@ -35,11 +35,9 @@ const (
 	TypeNodeBeat   Type = "node.beat"
 	TypeNodeLeft   Type = "node.left"
 	TypeNodeKey    Type = "node.signing_key"
-)
 
-// Level is the newest schema level that this build knows. An event says at which level its type came in; a replica that
-// reads a higher one must stop, unless the event is marked optional.
-const Level = 1
+	TypeLevelRaised Type = "node.level_raised"
+)
 
 // A Payload is the data of one event type. The set is closed: fields is not exported, and the only implementations are
 // the structs of this package.
@@ -215,7 +213,7 @@ type NodeJoined struct {
 	Incarnation ID
 	Replaces    ID
 	Version     string
-	Level       uint32
+	Level       uint32 // newest schema level that the replica knows; below that of the log the event is void
 	Issuer      string // "iss" and "aud" of the tokens that it gives and takes: replicas that differ refuse each other's
 	Audience    string
 }
@@ -247,6 +245,10 @@ type NodeKey struct {
 	Incarnation   ID
 }
 
+// LevelRaised says that events of this schema level may follow it. It is void unless every replica that may be live knows the
+// level. Every build reads it, so that one which does not know the level stops here, and not at something that it cannot read.
+type LevelRaised struct{ Level uint32 }
+
 // Type implements Payload.
 func (*LogStarted) Type() Type        { return TypeLogStarted }
 func (*SessionStarted) Type() Type    { return TypeSessionStarted }
@@ -272,3 +274,4 @@ func (*NodeJoined) Type() Type        { return TypeNodeJoined }
 func (*NodeBeat) Type() Type          { return TypeNodeBeat }
 func (*NodeLeft) Type() Type          { return TypeNodeLeft }
 func (*NodeKey) Type() Type           { return TypeNodeKey }
+func (*LevelRaised) Type() Type       { return TypeLevelRaised }

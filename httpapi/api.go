@@ -133,7 +133,8 @@ type api struct {
 	commands   context.Context
 	proxies    []netip.Prefix
 	origins    []string
-	document   []byte // /openapi.json
+	sites      *http.CrossOriginProtection // knows what another site made a browser send
+	document   []byte                      // /openapi.json
 	log        *slog.Logger
 	sync       string
 	logCopy    func() string
@@ -145,7 +146,7 @@ type api struct {
 func newAPI(n Node, cfg Config) *api {
 	a := &api{
 		n: n, logoutWait: cfg.LogoutWait, proxies: cfg.TrustedProxies, origins: cfg.Origins, log: cfg.Logger, sync: cmp.Or(cfg.Sync, "always"),
-		passwords: cfg.PasswordGrant, metadata: newMetadata(n.Issuer(), cfg.PasswordGrant),
+		sites: sites(cfg.Origins), passwords: cfg.PasswordGrant, metadata: newMetadata(n.Issuer(), cfg.PasswordGrant),
 	}
 	if a.logoutWait <= 0 {
 		a.logoutWait = defaultLogoutWait
@@ -199,6 +200,7 @@ func NewLocal(n LocalNode, cfg Config) http.Handler {
 			r.Use(a.requireReady)
 			a.mount(r, a.accountOperations()...)
 			r.Post("/users/import", (&importHandler{a, n}).serve)
+			a.mountNext(r)
 		})
 	})
 	return r

@@ -147,6 +147,10 @@ func classify(err error) (a answer, known bool) {
 	if errors.As(err, &busy) {
 		return unavailable("too busy"), true
 	}
+	var older *node.OlderError
+	if errors.As(err, &older) {
+		return unavailable(older.Error()), true
+	}
 	var limited *node.LimitedError
 	if errors.As(err, &limited) {
 		return answer{status: http.StatusTooManyRequests, code: codeSlowDown, text: "too many attempts, wait before the next one"}, true
@@ -162,6 +166,9 @@ func classify(err error) (a answer, known bool) {
 	return answer{status: http.StatusInternalServerError, code: codeServerError, text: "internal error"}, false
 }
 
+// upgradeWait is how long a client waits that asked for what needs all replicas to be upgraded: restarting one takes seconds.
+const upgradeWait = 10 * time.Second
+
 // retryAfter returns the value of Retry-After (RFC 9110 section 10.2.3) for a 503 or 429: whole seconds, at least one. fallback
 // is the replica's own estimate.
 func retryAfter(err error, fallback time.Duration) int64 {
@@ -169,9 +176,12 @@ func retryAfter(err error, fallback time.Duration) int64 {
 	var busy *node.BusyError
 	var pending *node.PendingError
 	var limited *node.LimitedError
+	var older *node.OlderError
 	switch {
 	case errors.As(err, &limited):
 		wait = limited.RetryAfter
+	case errors.As(err, &older):
+		wait = upgradeWait
 	case errors.As(err, &busy):
 		wait = busy.RetryAfter
 	case errors.As(err, &pending):

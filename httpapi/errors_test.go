@@ -32,6 +32,7 @@ var errorCases = []struct {
 	{"full", node.ErrFull, 503, "temporarily_unavailable", 503, "-", 503},
 	{"closed", node.ErrClosed, 503, "temporarily_unavailable", 503, "-", 503},
 	{"busy", &node.BusyError{RetryAfter: time.Second}, 503, "temporarily_unavailable", 503, "-", 503},
+	{"older replica", &node.OlderError{Replicas: []string{"n2"}}, 503, "temporarily_unavailable", 503, "-", 503},
 	{"pending", &node.PendingError{Seq: 7, Pending: []string{"n2"}}, 503, "temporarily_unavailable", 503, "-", 503},
 	{"deadline", context.DeadlineExceeded, 503, "temporarily_unavailable", 503, "-", 503},
 	{"canceled", context.Canceled, 503, "temporarily_unavailable", 503, "-", 503},
@@ -115,8 +116,11 @@ func checkUnavailable(t *testing.T, status int, h http.Header, err error) {
 		return
 	}
 	want := 2 // the node's 1.5 s
-	if errors.As(err, new(*node.BusyError)) || errors.As(err, new(*node.PendingError)) {
+	switch {
+	case errors.As(err, new(*node.BusyError)), errors.As(err, new(*node.PendingError)):
 		want = 1
+	case errors.As(err, new(*node.OlderError)):
+		want = 10
 	}
 	if got != strconv.Itoa(want) {
 		t.Errorf("Retry-After %q, want %d", got, want)
@@ -169,6 +173,7 @@ func TestRetryAfter(t *testing.T) {
 		{node.ErrNotCurrent, time.Millisecond, 1},
 		{node.ErrNotCurrent, 1001 * time.Millisecond, 2},
 		{&node.BusyError{RetryAfter: 3 * time.Second}, time.Minute, 3},
+		{&node.OlderError{}, time.Second, 10},
 		{&node.PendingError{Certain: time.Now().Add(-time.Hour)}, time.Minute, 1},
 		{&node.PendingError{Certain: time.Now().Add(90*time.Second + time.Minute)}, 0, 150},
 	} {

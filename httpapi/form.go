@@ -43,8 +43,12 @@ func readFormBody(w http.ResponseWriter, r *http.Request, limit int64) (map[stri
 	return parseForm(string(body))
 }
 
-// readBody returns the body of r, which has at most limit bytes.
+// readBody returns the body of r, which has at most limit bytes. One that says it is compressed is refused: whatever stood before this
+// server might have read something else in it.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	if len(r.Header["Content-Encoding"]) > 0 {
+		return nil, badRequest("a body with a Content-Encoding is not read")
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if err == nil {
 		return body, nil

@@ -85,6 +85,9 @@ func (a *api) mount(r chi.Router, operations ...operation) {
 		h := http.Handler(op.serve)
 		if !a.local {
 			h = op.guarded(a.n, h)
+			if op.guard == guardUser || op.guard == guardScope {
+				h = a.unforged(h)
+			}
 			if op.browser && len(a.origins) > 0 {
 				h = a.share(h)
 				shared[op.path] = append(shared[op.path], op.method)

@@ -18,7 +18,8 @@ import (
 	"github.com/knell-auth/knell/node"
 )
 
-// TestScripts runs the HTTP calls in testdata/*.txt against a replica that listens on loopback. A script is a list of steps:
+// TestScripts runs the HTTP calls in testdata/*.txt and testdata/attacks/*.txt against a replica that listens on loopback. A script
+// is a list of steps:
 //
 //	=== what the step shows
 //	POST /token
@@ -36,12 +37,13 @@ import (
 // JSON to be kept under a name. {name} stands for what was kept, {x*9} for a repetition and {0x00} for a byte. The
 // accounts of the world and their tokens are in world_test.go.
 func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no scripts: %v", err)
+	files, err1 := filepath.Glob("testdata/*.txt")
+	attacks, err2 := filepath.Glob("testdata/attacks/*.txt")
+	if len(files) == 0 || len(attacks) == 0 {
+		t.Fatalf("no scripts: %v, %v", err1, err2)
 	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+	for _, file := range append(files, attacks...) {
+		t.Run(strings.TrimSuffix(strings.TrimPrefix(file, "testdata/"), ".txt"), func(t *testing.T) {
 			text, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)

@@ -11,11 +11,12 @@ const writeTimeout = 60 * time.Second
 // Server returns a server for h at addr with limits on what a slow or greedy client can hold: 5 s for the headers and for the
 // TLS handshake, 10 s for the whole request, 60 s for the answer, 2 minutes idle, 16 KiB of headers (more is 431). Over TLS it
 // speaks HTTP/2 as well: 100 requests at a time on a connection, 64 KiB of a body under way for each and 1 MiB for all, and a
-// connection that takes nothing for 30 s, or answers no ping, is closed. Answers over TLS carry HSTS. It is not started.
+// connection that takes nothing for 30 s, or answers no ping, is closed. A connection of HTTP/1 ends with a request whose end a
+// proxy might see elsewhere. Answers over TLS carry HSTS. It is not started.
 func Server(addr string, h http.Handler) *http.Server {
 	return &http.Server{
 		Addr:              addr,
-		Handler:           hsts(h),
+		Handler:           lastIfChunked(hsts(h)),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      writeTimeout,
@@ -30,4 +31,16 @@ func Server(addr string, h http.Handler) *http.Server {
 			WriteByteTimeout:              30 * time.Second,
 		},
 	}
+}
+
+// lastIfChunked makes a request in chunks, and one of HTTP/1.0, the last one of its connection. net/http believes the coding where a
+// request has a length as well, or none where HTTP/1.0 has no such coding, and goes on; a proxy that believes the other takes the rest
+// of the body for the next request, of another client. RFC 9112 section 6.1 asks to close then; net/http does not tell the cases apart.
+func lastIfChunked(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bufio"
 	"errors"
 	"io"
 	"net"
@@ -99,35 +98,5 @@ func TestSlowReaderIsLetGo(t *testing.T) {
 	case <-ended:
 	case <-time.After(20 * time.Second):
 		t.Error("the handler still writes")
-	}
-}
-
-// Requests that two readers could take for different ones are refused.
-func TestAmbiguousFramingIsRefused(t *testing.T) {
-	w := newWorld(t)
-	const form = "Content-Type: application/x-www-form-urlencoded\r\n"
-	for name, sent := range map[string]string{
-		"two lengths":         "POST /token HTTP/1.1\r\nHost: a\r\n" + form + "Content-Length: 3\r\nContent-Length: 5\r\n\r\nabcde",
-		"length with a sign":  "POST /token HTTP/1.1\r\nHost: a\r\n" + form + "Content-Length: +3\r\n\r\nabc",
-		"coding not chunked":  "POST /token HTTP/1.1\r\nHost: a\r\n" + form + "Transfer-Encoding: gzip\r\n\r\nabc",
-		"space before colon":  "GET /livez HTTP/1.1\r\nHost: a\r\nX-A : b\r\n\r\n",
-		"two hosts":           "GET /livez HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-		"no host":             "GET /livez HTTP/1.1\r\n\r\n",
-		"header in the value": "GET /livez HTTP/1.1\r\nHost: a\r\nX-A: b\x00c\r\n\r\n",
-	} {
-		t.Run(name, func(t *testing.T) {
-			c := impatient(t, w.handler)
-			if _, err := io.WriteString(c, sent); err != nil {
-				t.Fatal(err)
-			}
-			resp, err := http.ReadResponse(bufio.NewReader(c), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			resp.Body.Close()
-			if resp.StatusCode != 400 && resp.StatusCode != 501 {
-				t.Errorf("status %d", resp.StatusCode)
-			}
-		})
 	}
 }

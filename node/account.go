@@ -112,7 +112,7 @@ func (n *Node) noteFailure(acc account, req LoginRequest) {
 	o.Actor = "anonymous"
 	e := n.newEvent(d, subject, o)
 	n.later(func(ctx context.Context) {
-		if _, err := n.cfg.Log.Append(ctx, e); err != nil {
+		if _, err := n.write(ctx, e); err != nil {
 			n.log.Debug("attempt not recorded", "error", err)
 		}
 	})

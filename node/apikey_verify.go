@@ -116,7 +116,7 @@ func (n *Node) noteKeyUse(k *apiKey, usedAt, now int64) {
 	user := k.user.id // never changes
 	e := n.newEvent(&events.APIKeyUsed{Key: k.id, User: user, UsedAt: now}, k.id.String(), Origin{Actor: user.String()})
 	n.later(func(ctx context.Context) {
-		if _, err := n.cfg.Log.Append(ctx, e); err != nil {
+		if _, err := n.write(ctx, e); err != nil {
 			n.log.Debug("use of an API key not recorded", "error", err)
 		}
 	})

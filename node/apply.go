@@ -102,6 +102,10 @@ func (n *Node) observe(seq uint64, e *events.Event, out outcome) error {
 		if out.void == "" {
 			n.observeLeft(d.Incarnation)
 		}
+	case *events.LevelRaised:
+		if out.void == "" && d.Level > n.life.level {
+			return tooOld(seq, d.Level, n.life.level)
+		}
 	}
 	return nil
 }

@@ -163,7 +163,7 @@ func (n *Node) newEvent(data events.Payload, subject string, o Origin) *events.E
 // commit appends e and waits until this replica's own apply loop has applied it and, for a narrowing effect, until the
 // barrier is complete. The state then tells what came of it: a void outcome changed nothing and took no barrier.
 //
-// An error means that the outcome is unknown, unless it is ErrFull, ErrBadRequest or a *PendingError.
+// An error means that the outcome is unknown, unless it is ErrFull, ErrBadRequest, a *PendingError or an *OlderError.
 func (n *Node) commit(ctx context.Context, e *events.Event, eff effect) (outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
@@ -177,7 +177,10 @@ func (n *Node) commit(ctx context.Context, e *events.Event, eff effect) (outcome
 		noteTiming(ctx, wt, began)
 		return wt.out, nil
 	case err := <-failed:
+		var older *OlderError
 		switch {
+		case errors.As(err, &older):
+			return outcome{}, older
 		case errors.Is(err, events.ErrFull):
 			return outcome{}, ErrFull
 		case errors.Is(err, events.ErrInvalid): // it is not there and never will be
@@ -201,7 +204,7 @@ func (n *Node) append(ctx context.Context, e *events.Event, eff effect) <-chan e
 		ctx = n.ctx
 	}
 	ok := n.work.Go(func() {
-		if _, err := n.cfg.Log.Append(ctx, e); err != nil {
+		if _, err := n.write(ctx, e); err != nil {
 			failed <- err
 		}
 	})

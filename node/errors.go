@@ -70,6 +70,15 @@ func (e *LimitedError) Error() string {
 	return "too many attempts, retry after " + e.RetryAfter.String()
 }
 
+// OlderError says that something was not written to the log because replicas of an older version could not read it. It can be
+// repeated when they are gone or run a newer one. 503 with Retry-After.
+type OlderError struct{ Replicas []string } // their names
+
+// Error implements error. Its text is safe to show.
+func (e *OlderError) Error() string {
+	return "this needs a newer version of every replica, and an older one is still in the cluster: " + strings.Join(e.Replicas, ", ")
+}
+
 // PendingError says that a revocation is committed, but that its caller stopped waiting before every replica was known
 // to refuse. It is not a success.
 type PendingError struct {

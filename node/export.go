@@ -15,7 +15,7 @@ type LogEntry struct {
 	ID  events.ID
 	// Type is the CloudEvent's type, such as knell.session.started.
 	Type string
-	// Void is why the event changed nothing: epoch, duplicate, changed, gone, exists, noop or limited. "" when it took effect.
+	// Void is why the event changed nothing: epoch, duplicate, changed, gone, exists, noop, limited or level. "" when it took effect.
 	Void string
 	// Event is the CloudEvent as it is stored, valid until deliver returns. Nil for what replicas say about themselves, and for
 	// the log's first event, which holds a key.

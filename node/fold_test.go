@@ -85,11 +85,13 @@ func (sc *scenario) run(t *testing.T, words []string) string {
 	switch words[0] {
 	case "state":
 		return sc.print()
+	case "older":
+		return sc.older(arg)
 	case "live":
 		return fmt.Sprintf("%v\n", sc.live(plain[0]))
 	}
 	d := sc.payload(t, words[0], plain, arg)
-	e := &events.Event{ID: events.NewID(), Epoch: sc.epoch, Time: time.Unix(sc.now, 0), Address: arg["from"], Data: d}
+	e := &events.Event{ID: events.NewID(), Epoch: sc.epoch, Time: time.Unix(sc.now, 0), Node: arg["node"], Address: arg["from"], Data: d}
 	if id := arg["id"]; id != "" {
 		e.ID = testID(id)
 	}
@@ -117,7 +119,7 @@ func (sc *scenario) payload(t *testing.T, cmd string, w []string, arg map[string
 			t.Fatal(err)
 		}
 		sc.now += add
-		return &events.NodeBeat{Pings: []events.Ping{{Node: "a"}}}
+		return &events.NodeBeat{Pings: []events.Ping{{Node: "a", Level: 9}}}
 	case "user":
 		return &events.SecretUser{User: testID(w[0]), Name: w[0], Hash: "h", Scope: []string{"profile"}}
 	case "client":

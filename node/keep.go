@@ -151,7 +151,7 @@ func (n *Node) beat() {
 
 	n.mu.RLock()
 	ping := events.Ping{
-		Node: n.cfg.Name, Incarnation: n.life.inc, Counter: counter, Applied: n.state.seq, Digest: n.state.digest, Level: events.Level,
+		Node: n.cfg.Name, Incarnation: n.life.inc, Counter: counter, Applied: n.state.seq, Digest: n.state.digest, Level: n.life.level,
 		LeaseMillis: uint64((n.cfg.Lease + time.Millisecond - 1) / time.Millisecond),
 	}
 	n.mu.RUnlock()
@@ -160,7 +160,7 @@ func (n *Node) beat() {
 		// Given up soon: a younger one brings a longer lease.
 		ctx, cancel := context.WithTimeout(n.ctx, 2*n.cfg.Lease/beatsPerLease)
 		defer cancel()
-		if _, err := n.cfg.Log.Append(ctx, e); err != nil {
+		if _, err := n.write(ctx, e); err != nil {
 			n.log.Debug("beat not appended", "counter", counter, "error", err)
 		}
 		k.mu.Lock()

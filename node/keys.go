@@ -33,6 +33,7 @@ type mark struct {
 	Seq    uint64 `json:"seq"`
 	Digest string `json:"digest"`
 	Epoch  string `json:"epoch"`
+	Level  uint32 `json:"level"` // schema level of the log there; 0: 1
 }
 
 const identityFile = "node.json"
@@ -117,6 +118,28 @@ func loadIdentity(dir, alg string) (identity, error) {
 		return id, id.newKeys(alg)
 	}
 	return id, nil
+}
+
+// CheckDir returns an error that says so when this build is too old for a replica's directory, nil for any that it can use, an empty
+// one included. It is asked before anything else looks at the directory: whoever goes back to an older version hears of it before the
+// other replicas do.
+func CheckDir(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, identityFile)); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	id, err := loadIdentity(dir, "")
+	if err != nil {
+		return err
+	}
+	return id.tooNew(events.Level)
+}
+
+// tooNew returns an error when the log had a schema level at id's checkpoint that a build of the given one does not know.
+func (id identity) tooNew(level uint32) error {
+	if at := id.Checkpoint; at.Level > level {
+		return fmt.Errorf("node: this data directory: %w", tooOld(at.Seq, at.Level, level))
+	}
+	return nil
 }
 
 // save writes id durably: a crash leaves the old file or the new one.

@@ -212,7 +212,7 @@ func (n *Node) recordAttempt(e *events.Event) {
 		return
 	}
 	n.later(func(ctx context.Context) {
-		if _, err := n.cfg.Log.Append(ctx, e); err != nil {
+		if _, err := n.write(ctx, e); err != nil {
 			n.log.Debug("attempt not recorded", "error", err)
 		}
 	})

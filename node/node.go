@@ -47,9 +47,10 @@ type Node struct {
 
 // life is one run of a replica over its directory.
 type life struct {
-	inc  events.ID // names this life
-	prev events.ID // the life before it in the same directory
-	lock *os.File
+	inc   events.ID // names this life
+	prev  events.ID // the life before it in the same directory
+	lock  *os.File
+	level uint32 // newest schema level that it knows: events.Level, except in tests
 }
 
 // hot is what a verification reads: atomics and lock-free structures only. watches are the verifications that go on.
@@ -76,12 +77,15 @@ func (s *signing) ready() bool { return s.with.Load() != nil }
 
 // Start replays the log, joins, publishes this replica's signing keys and returns when it holds a lease and may issue
 // tokens. ctx serves construction only. On error nothing is left running.
-func Start(ctx context.Context, cfg Config) (*Node, error) {
+func Start(ctx context.Context, cfg Config) (*Node, error) { return startAt(ctx, cfg, events.Level) }
+
+// startAt is Start of a build that knows the schema level.
+func startAt(ctx context.Context, cfg Config, level uint32) (*Node, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	n, err := prepare(cfg)
+	n, err := prepare(cfg, level)
 	if err != nil {
 		return nil, err
 	}
@@ -97,18 +101,21 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 }
 
 // prepare builds a node from its directory; nothing runs yet.
-func prepare(cfg Config) (*Node, error) {
+func prepare(cfg Config, level uint32) (*Node, error) {
 	lock, err := lockDir(cfg.Dir)
 	if err != nil {
 		return nil, err
 	}
 	id, err := loadIdentity(cfg.Dir, cfg.Alg)
+	if err == nil {
+		err = id.tooNew(level)
+	}
 	if err != nil {
 		lock.Close()
 		return nil, err
 	}
 	n := &Node{
-		cfg: cfg, log: cfg.Logger.With("node", cfg.Name), clock: newClock(faultsOf(cfg.Name)), life: life{events.NewID(), id.previous(lock), lock},
+		cfg: cfg, log: cfg.Logger.With("node", cfg.Name), clock: newClock(faultsOf(cfg.Name)), life: life{events.NewID(), id.previous(lock), lock, level},
 		hasher: cfg.Hasher, state: newState(), fenced: make(chan struct{}),
 		jobs: make(chan func(context.Context), 256),
 	}
@@ -144,7 +151,7 @@ func (n *Node) start(ctx context.Context) error {
 	if err := n.awaitEpoch(ctx); err != nil {
 		return err
 	}
-	joined := &events.NodeJoined{Incarnation: n.life.inc, Replaces: n.life.prev, Version: n.cfg.Version, Level: events.Level,
+	joined := &events.NodeJoined{Incarnation: n.life.inc, Replaces: n.life.prev, Version: n.cfg.Version, Level: n.life.level,
 		Issuer: n.cfg.Issuer, Audience: n.cfg.Audience}
 	if _, err := n.commit(ctx, n.newEvent(joined, n.cfg.Name, Origin{Actor: "system"}), plain); err != nil {
 		return fmt.Errorf("join: %w", err)
@@ -170,7 +177,7 @@ func (n *Node) awaitEpoch(ctx context.Context) error {
 	if stat.Last == 0 {
 		start := n.newEvent(&events.LogStarted{HashKey: newKey()}, "", Origin{Actor: "system"})
 		start.Epoch = events.NewID()
-		if _, err := n.cfg.Log.Append(ctx, start); err != nil {
+		if _, err := n.write(ctx, start); err != nil {
 			return fmt.Errorf("begin log: %w", err)
 		}
 	}
@@ -224,7 +231,7 @@ func (n *Node) Close(ctx context.Context) error {
 		n.stopServing()
 		if n.fatalCause() == nil {
 			left := n.newEvent(&events.NodeLeft{Incarnation: n.life.inc}, n.cfg.Name, Origin{Actor: "system"})
-			if _, e := n.cfg.Log.Append(ctx, left); e != nil {
+			if _, e := n.write(ctx, left); e != nil {
 				err = fmt.Errorf("node %s: leave: %w", n.cfg.Name, e)
 			}
 		}

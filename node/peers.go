@@ -142,7 +142,7 @@ func (n *Node) measureLog(ctx context.Context) {
 // stop after the keeper has ended.
 func (n *Node) saveCheckpoint() {
 	n.mu.RLock()
-	m := mark{Seq: n.state.seq, Digest: n.state.digest.String(), Epoch: n.state.epoch.String()}
+	m := mark{Seq: n.state.seq, Digest: n.state.digest.String(), Epoch: n.state.epoch.String(), Level: n.state.level}
 	n.mu.RUnlock()
 	saved := &n.keeping.saved
 	saved.mu.Lock()

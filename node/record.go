@@ -54,7 +54,7 @@ func (n *Node) settleRecords(ctx context.Context) {
 	}
 	n.mu.RUnlock()
 	for _, r := range due {
-		if _, err := n.cfg.Log.Append(ctx, n.publicRecord(r)); err != nil {
+		if _, err := n.write(ctx, n.publicRecord(r)); err != nil {
 			n.log.Debug("public record not appended", "seq", r.seq, "error", err)
 		}
 	}

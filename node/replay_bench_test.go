@@ -45,7 +45,7 @@ func BenchmarkReplay(b *testing.B) {
 		for b.Loop() {
 			n := must(prepare(must(Config{
 				Name: "replay", Dir: b.TempDir(), Log: log, Issuer: "i", Audience: "a", Password: cheap,
-			}.withDefaults())(b)))(b)
+			}.withDefaults())(b), events.Level))(b)
 			enough := errors.New("enough")
 			err := log.Follow(ctx, 0, func(batch []events.Message) error {
 				if err := n.deliver(batch); err != nil {

@@ -16,8 +16,8 @@ import (
 const tries = 5
 
 // Login checks a name and password and starts a session (RFC 6749 section 4.3). ErrInvalidGrant says that name, password or
-// account is not good, and not which. A *LimitedError says that this guess has to wait. ErrInvalidScope, *BusyError, ErrFull,
-// ErrNotCurrent, ErrUnknownOutcome as named.
+// account is not good, and not which. A *LimitedError says that this guess has to wait. ErrInvalidClient: the client is gone, or was
+// disabled meanwhile. ErrInvalidScope, *BusyError, ErrFull, ErrNotCurrent, ErrUnknownOutcome as named.
 func (n *Node) Login(ctx context.Context, req LoginRequest) (Tokens, error) {
 	if n.nearlyFull(loginShare) {
 		return Tokens{}, ErrFull
@@ -27,12 +27,15 @@ func (n *Node) Login(ctx context.Context, req LoginRequest) (Tokens, error) {
 		if err != nil {
 			return Tokens{}, err
 		}
-		scope, err := grantScope(req.Scope, n.throughClient(req.Client, acc.scope))
+		allowed, err := n.throughClient(req.Client, acc.scope)
+		if err == nil {
+			allowed, err = grantScope(req.Scope, allowed)
+		}
 		if err != nil {
 			n.forgive(n.guessAt(acc, req.Name, req.Origin)) // the password was right
 			return Tokens{}, err
 		}
-		t, err := n.startSession(ctx, acc, scope, req)
+		t, err := n.startSession(ctx, acc, allowed, req)
 		if !errors.Is(err, errChanged) {
 			return t, err
 		}
@@ -63,15 +66,27 @@ func (n *Node) prove(ctx context.Context, req LoginRequest) (account, error) {
 }
 
 // throughClient returns which of a user's scopes a client may be granted: those that it has itself. A first-party login is
-// through no client.
-func (n *Node) throughClient(id string, scope []string) []string {
+// through no client. ErrInvalidClient: there is none, or it is disabled.
+func (n *Node) throughClient(id string, scope []string) ([]string, error) {
 	if id == "" {
-		return scope
+		return scope, nil
 	}
+	lease := n.hot.lease.Load()
 	n.mu.RLock()
-	defer n.mu.RUnlock()
+	var has []string
 	c := n.state.clients[id]
-	return slices.DeleteFunc(slices.Clone(scope), func(s string) bool { return c == nil || !slices.Contains(c.scope, s) })
+	good := c != nil && !c.disabled
+	if good {
+		has = c.scope
+	}
+	n.mu.RUnlock()
+	switch {
+	case !lease.Valid(n.clock.read()):
+		return nil, ErrNotCurrent
+	case !good:
+		return nil, ErrInvalidClient
+	}
+	return slices.DeleteFunc(slices.Clone(scope), func(s string) bool { return !slices.Contains(has, s) }), nil
 }
 
 // errChanged: what a command was validated against changed before it got into the log.

@@ -39,16 +39,22 @@ type state struct {
 	sessions map[events.ID]*session
 	records  map[uint64]record // secret events whose public record is not in the log yet
 	access   access
+	roster
+	agenda
 
 	words    *revoke.Words
 	revoked  *revoke.Set
 	freeWord wordPool
-	guesses  *limit.Table          // failed logins, in log time
-	expiry   map[int64][]events.ID // minute of log time → sessions that may end in it
-	swept    int64                 // minutes before this one have been swept
+	guesses  *limit.Table // failed logins, in log time
 	seen     idMemory
 
 	touched []byte // scratch: what the message in hand changed, for the digest
+}
+
+// agenda says when to look for sessions that have ended.
+type agenda struct {
+	expiry map[int64][]events.ID // minute of log time → sessions that may end in it
+	swept  int64                 // minutes before this one have been swept
 }
 
 // user is an account. seq is the newest sequence at which what it may do changed; a command names the seq that it was
@@ -147,6 +153,7 @@ const (
 	voidExists    voidReason = "exists"    // what it creates exists already
 	voidNoop      voidReason = "noop"      // what it asks for is so already
 	voidLimited   voidReason = "limited"   // a guess that came before its time
+	voidLevel     voidReason = "level"     // a replica knows too low a schema level: the one that joins, or one that is there
 )
 
 func newState() *state {
@@ -163,7 +170,8 @@ func newState() *state {
 		words:    &revoke.Words{},
 		revoked:  revoke.NewSet(),
 		guesses:  limit.NewTable(maxCounted),
-		expiry:   map[int64][]events.ID{},
+		agenda:   agenda{expiry: map[int64][]events.ID{}},
+		roster:   roster{level: 1, members: map[events.ID]member{}},
 	}
 }
 
@@ -256,12 +264,10 @@ func (s *state) fold(seq uint64, e *events.Event) voidReason {
 		return s.foldAPIKeyUsed(d)
 	case *events.RoleScopes:
 		return s.foldRoleScopes(seq, d)
-	case *events.NodeKey:
-		return s.foldNodeKey(seq, e, d)
 	case *events.LogStarted:
 		return s.foldLogStarted(e, d)
 	default:
-		return s.foldClient(seq, e)
+		return s.foldReplica(seq, e)
 	}
 }
 
@@ -307,6 +313,7 @@ func (s *state) foldBeat(e *events.Event, d *events.NodeBeat) voidReason {
 		s.guesses.Sweep(t)
 	}
 	for i := range d.Pings {
+		s.foldPing(&d.Pings[i])
 		if k := s.signers[d.Pings[i].Node]; k != nil {
 			k.used = s.logTime / 1e9
 		}

@@ -37,7 +37,7 @@ type Replica struct {
 	lease   time.Duration // length of a lease; 0: not known
 	probe   string        // path that answers 200 when a nats-server is ready; "": this is a replica
 
-	mu  sync.Mutex // guards all below
+	mu  sync.Mutex // guards all below, and binary
 	cmd *exec.Cmd  // nil when never started
 	end chan struct{}
 	err error // how it ended; valid once end is closed
@@ -80,7 +80,14 @@ func (r *Replica) Start() error {
 	return nil
 }
 
-// command returns knell with args, in the replica's namespace.
+// Use makes the next Start, and Run, use another build of knell.
+func (r *Replica) Use(binary string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.binary = binary
+}
+
+// command returns knell with args, in the replica's namespace. r.mu is held.
 func (r *Replica) command(ctx context.Context, args []string) *exec.Cmd {
 	line := append(append([]string(nil), r.enter...), r.binary)
 	line = append(line, args...)
@@ -92,7 +99,10 @@ func (r *Replica) command(ctx context.Context, args []string) *exec.Cmd {
 
 // Run runs another command of knell to its end, beside the replica.
 func (r *Replica) Run(ctx context.Context, args ...string) error {
-	out, err := r.command(ctx, args).CombinedOutput()
+	r.mu.Lock()
+	cmd := r.command(ctx, args)
+	r.mu.Unlock()
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("cluster: knell %v: %w: %s", args, err, bytes.TrimSpace(out))
 	}

@@ -26,6 +26,7 @@ func All() []Scenario {
 		power(),
 		network(),
 		combined(),
+		upgrades(),
 		topologies(),
 	)
 }

@@ -45,17 +45,22 @@ func readLogs(ctx context.Context, c *cluster.Cluster, dir string) ([]*history.L
 	return logs, nil
 }
 
-// ask sends a request to the local administration of a replica and hands over the answer.
-func ask(ctx context.Context, r *cluster.Replica, path string, take func(io.Reader) error) error {
+// send sends a request to the local administration of a replica. The caller closes the answer's body.
+func send(ctx context.Context, r *cluster.Replica, method, path string) (*http.Response, error) {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(r.Data, socketName))
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://local"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://local"+path, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	client := http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
-	resp, err := client.Do(req)
+	return client.Do(req)
+}
+
+// ask asks the local administration of a replica and hands over the answer.
+func ask(ctx context.Context, r *cluster.Replica, path string, take func(io.Reader) error) error {
+	resp, err := send(ctx, r, http.MethodGet, path)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ import (
 type Settings struct {
 	Binary string // knell
 	Broken string // knell built so that KNELL_BREAK is obeyed; "" when no scenario needs it
+	Next   string // knell as the next version of both, which obeys KNELL_BREAK; "" when no scenario needs it
 	Dir    string // each scenario makes a directory in it
 	Keep   bool   // keep data, logs and history also of scenarios that pass
 	Long   bool
@@ -204,6 +205,9 @@ func conduct(ctx context.Context, s Scenario, set Settings, dir string, rec *his
 	x := &experiment{
 		Injector: &fault.Injector{Cluster: c, Recorder: rec, Rand: rng, Logf: set.Logf},
 		lease:    cfg.Lease, long: set.Long, rng: rng, rec: rec,
+	}
+	if s.Upgrades {
+		x.builds = builds{old: cfg.Binary, next: set.Next, newer: make([]bool, len(c.Replicas))}
 	}
 	err = errors.Join(x.wait(ctx, breath), s.run(ctx, x))
 	if err != nil || ctx.Err() != nil {

@@ -29,6 +29,8 @@ type Scenario struct {
 	Break string
 	// Seams is set when the replicas run a build in which their clocks and log can be disturbed (package node).
 	Seams bool
+	// Upgrades is set when replicas run the next version, too.
+	Upgrades bool
 	// Breaks is the claim that must be seen to fall: the scenario shows that the others would notice. "" stands for none, or
 	// for C1 when Break is set.
 	Breaks check.Claim
@@ -48,6 +50,7 @@ type experiment struct {
 	long  bool
 	rng   *rand.Rand
 	rec   *history.Recorder
+	builds
 }
 
 // patience is how long a replica may take to be ready after a fault has ended.

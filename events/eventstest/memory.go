@@ -102,6 +102,15 @@ func (m *Memory) Messages() []events.Message {
 	return all
 }
 
+// Put adds a message as it is, such as one that a later version wrote, and returns its sequence.
+func (m *Memory) Put(subject string, data []byte) uint64 {
+	seq, _, err := m.store(events.NewID(), subject, bytes.Clone(data))
+	if err != nil {
+		panic(err)
+	}
+	return seq
+}
+
 // SetMaxBytes limits the size of the log; what does not fit is ErrFull.
 func (m *Memory) SetMaxBytes(n int64) {
 	m.change(func() { m.maxBytes = n })

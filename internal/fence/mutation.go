@@ -28,6 +28,7 @@ const (
 	NoDedupe                                       // neither the log nor the fold knows event ids again
 	NoReuseDetection                               // a spent refresh token is answered whenever it is presented
 	NoSync                                         // package natsd: messages are acknowledged before they are on disk
+	NoLevels                                       // events are written that replicas of an older version cannot read
 	mutationEnd
 )
 
@@ -96,6 +97,8 @@ func (m Mutation) name() string {
 		return "no-reuse-detection"
 	case NoSync:
 		return "no-sync"
+	case NoLevels:
+		return "no-levels"
 	}
 	return fmt.Sprintf("mutation-%#x", uint32(m))
 }

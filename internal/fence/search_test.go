@@ -133,7 +133,8 @@ const outside = RepeatWithoutBarrier | // node: TestRepeatedLogoutNeedsItsBarrie
 	NoDigest | // node: TestDigestFencesWhoSkipped
 	NoDedupe | // node: TestDedupeIsNeeded
 	NoReuseDetection | // node: TestReuseDetectionIsNeeded
-	NoSync // cluster-test: mutant-sync-off
+	NoSync | // cluster-test: mutant-sync-off
+	NoLevels // cluster-test: mutant-levels
 
 // Every rule is needed: without it, some world holds a violation.
 func TestSearchFindsMutants(t *testing.T) {

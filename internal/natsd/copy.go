@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -25,7 +26,7 @@ const (
 func (s *Server) CheckCopy(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, copyPatience)
 	defer cancel()
-	if !s.srv.JetStreamEnabled() || !s.holdsCopy(ctx) {
+	if !s.holdsCopy(ctx) {
 		return nil
 	}
 	for {
@@ -50,7 +51,7 @@ func (s *Server) CopyLacks() error {
 // AwaitCopy returns true when the server's copy of the log reaches the sequence seq, or there is none to hold, and false when ctx ends
 // before. A copy that is being filled, or whose Raft log had to be reset, does not vote for what it does not have.
 func (s *Server) AwaitCopy(ctx context.Context, seq uint64) bool {
-	if _, ok := s.CopyEnd(); !ok && (!s.srv.JetStreamEnabled() || !s.holdsCopy(ctx)) {
+	if !s.holdsCopy(ctx) {
 		return true
 	}
 	for end, _ := s.CopyEnd(); end < seq; end, _ = s.CopyEnd() {
@@ -70,23 +71,45 @@ func (s *Server) CopyEnd() (seq uint64, ok bool) {
 	return st.LastSeq, ok
 }
 
-// holdsCopy reports whether the log's leader counts this server among those that hold it.
+// holdsCopy reports whether this server holds a copy of the log: one is open here, or the log's leader counts it among those that hold
+// one. It asks until there is an answer; when ctx ends before, nobody denied it, and it is true.
 func (s *Server) holdsCopy(ctx context.Context) bool {
+	if !s.srv.JetStreamEnabled() {
+		return false
+	}
+	for {
+		if _, open := s.CopyEnd(); open {
+			return true
+		}
+		if holders, err := s.holders(ctx); err == nil {
+			return slices.Contains(holders, s.name)
+		}
+		select {
+		case <-time.After(copyPoll):
+		case <-ctx.Done():
+			return true
+		}
+	}
+}
+
+// holders asks the log's leader which servers hold a copy.
+func (s *Server) holders(ctx context.Context) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
 	nc, err := s.connect(ctx, s.users.keeper, adminInbox(s.name))
 	if err != nil {
-		return false
+		return nil, err
 	}
 	defer nc.Close()
 	var info streamInfo
 	if err := request(ctx, nc, askStreamInfo, nil, &info); err != nil {
-		return false
+		return nil, err
 	}
+	list := []string{info.Cluster.Leader}
 	for _, r := range info.Cluster.Replicas {
-		if r.Name == s.name {
-			return true
-		}
+		list = append(list, r.Name)
 	}
-	return info.Cluster.Leader == s.name
+	return list, nil
 }
 
 // copyLacks looks at the store itself, not at what a leader says. The log has no holes and is not trimmed, so a complete copy

@@ -39,7 +39,13 @@ func TestIncompleteCopyIsFound(t *testing.T) {
 		}
 	}
 	s := startTest(t, c.cfgs[victim])
-	if err := s.CheckCopy(timeout(t, 3*time.Second)); !errors.Is(err, ErrIncomplete) || !errors.Is(s.CopyLacks(), ErrIncomplete) {
+	retry(t, func(context.Context) error {
+		if _, open := s.CopyEnd(); !open {
+			return errors.New("the copy is not open yet")
+		}
+		return nil
+	})
+	if err := s.CheckCopy(timeout(t, time.Second)); !errors.Is(err, ErrIncomplete) || !errors.Is(s.CopyLacks(), ErrIncomplete) {
 		t.Errorf("got %v and %v", err, s.CopyLacks())
 	}
 }

@@ -159,7 +159,10 @@ const copyEvery = 5 * time.Second
 
 // bringUp starts the parts, each of which needs those before it.
 func (r *Replica) bringUp(ctx context.Context) error {
-	var err error
+	err := node.CheckDir(r.cfg.Dir)
+	if err != nil {
+		return err
+	}
 	if err := r.startServer(ctx); err != nil {
 		return err
 	}

@@ -158,7 +158,7 @@ func BenchmarkFirstSeen(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			if _, err := parseHeader(p.header); err != nil {
+			if _, err := parseHeader(p.header, accessType); err != nil {
 				b.Fatal(err)
 			}
 			if _, err := parseClaims(p.payload, p.scratch); err != nil {

@@ -9,9 +9,9 @@ import (
 // header is the content of a JOSE header.
 type header struct{ alg, kid, typ string }
 
-// parseHeader accepts "alg", "kid" and "typ", each once, and nothing else: "crit" would have to be understood, and "jwk",
+// parseHeader accepts "alg", "kid" and a "typ" that is typ, each once, and nothing else: "crit" would have to be understood, and "jwk",
 // "jku", "x5u" and "x5c" let a token choose its own key (RFC 8725 section 3.10). The result points into b.
-func parseHeader(b []byte) (header, error) {
+func parseHeader(b []byte, typ string) (header, error) {
 	var h header
 	s := scanner{in: b}
 	s.object(func(name []byte) {
@@ -36,8 +36,8 @@ func parseHeader(b []byte) (header, error) {
 	switch {
 	case s.bad || h.alg == "" || h.kid == "":
 		return header{}, malformed("header is not alg, kid and typ")
-	case h.typ != accessType:
-		return header{}, malformed("typ is not at+jwt")
+	case h.typ != typ:
+		return header{}, malformed("typ is not that of an access token")
 	}
 	return h, nil
 }

@@ -29,26 +29,9 @@ func (v *Verifier) Verify(token string, now int64) (*Claims, error) {
 
 // VerifyExpired is Verify for a purpose that does not end with the token: it lets an expired one pass, and nothing else.
 func (v *Verifier) VerifyExpired(token string, now int64) (*Claims, error) {
-	p, err := split(token)
+	p, key, err := v.authentic(token, accessType)
 	if err != nil {
 		return nil, err
-	}
-	h, err := parseHeader(p.header)
-	if err != nil {
-		return nil, err
-	}
-	var key *Key
-	if v.Key != nil {
-		key = v.Key(h.kid)
-	}
-	if key == nil || key.id != h.kid {
-		return nil, ErrUnknownKey
-	}
-	if h.alg != key.Algorithm() {
-		return nil, malformed("alg is not that of the key")
-	}
-	if err := key.method.Verify(p.signed, p.signature, key.public); err != nil {
-		return nil, ErrSignature
 	}
 	c, err := parseClaims(p.payload, p.scratch)
 	if err != nil {
@@ -59,6 +42,33 @@ func (v *Verifier) VerifyExpired(token string, now int64) (*Claims, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// authentic returns the parts of a token of a type whose signature is good, and the key that it is good under. typ "" is for one
+// whose header has none, which no token of ours is.
+func (v *Verifier) authentic(token, typ string) (parts, *Key, error) {
+	p, err := split(token)
+	if err != nil {
+		return parts{}, nil, err
+	}
+	h, err := parseHeader(p.header, typ)
+	if err != nil {
+		return parts{}, nil, err
+	}
+	var key *Key
+	if v.Key != nil {
+		key = v.Key(h.kid)
+	}
+	if key == nil || key.id != h.kid {
+		return parts{}, nil, ErrUnknownKey
+	}
+	if h.alg != key.Algorithm() {
+		return parts{}, nil, malformed("alg is not that of the key")
+	}
+	if err := key.method.Verify(p.signed, p.signature, key.public); err != nil {
+		return parts{}, nil, ErrSignature
+	}
+	return p, key, nil
 }
 
 // judge checks what an authentic token says against what v asks for, but its expiry.
