@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -149,5 +150,38 @@ func TestBasicIsLimited(t *testing.T) {
 			t.Errorf("the right password in time: %v", err)
 		}
 		r.same()
+	})
+}
+
+// A service that comes back with a hundred connections costs one hash, also when the first one hangs up.
+func TestClientSecretGuessesAreShared(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		const secret = "svc-secret-0123456789"
+		ctx, cancel := context.WithCancel(context.Background())
+		if err := r.nodes["a"].CreateClient(ctx, NewClient{ID: "svc", Secret: secret}, Origin{}); err != nil {
+			t.Fatal(err)
+		}
+		before := r.checks()
+		var all sync.WaitGroup
+		all.Go(func() { _ = r.nodes["b"].AuthenticateClient(ctx, "svc", secret, from("192.0.2.1")) })
+		for range 100 {
+			all.Go(func() {
+				if err := r.nodes["b"].AuthenticateClient(context.Background(), "svc", secret, from("192.0.2.1")); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		cancel()
+		all.Wait()
+		if n := r.checks() - before; n != 1 {
+			t.Errorf("%d hashes computed, want one", n)
+		}
+		synctest.Wait()
+		if n := len(r.nodes["b"].clients.trials); n != 0 {
+			t.Errorf("%d trials left", n)
+		}
+		if n := r.nodes["a"].state.guesses.Len(); n != 0 {
+			t.Errorf("%d counts after right secrets", n)
+		}
 	})
 }

@@ -99,6 +99,7 @@ type natsServer interface {
 // Start begins to start a replica and returns at once: HTTP is answered from now on, green on /livez, 503 on the rest
 // until the node holds its first lease. The caller has to Close it, whatever becomes of it.
 func Start(cfg Config) *Replica {
+	headroom()
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
