@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -29,7 +30,7 @@ func (a *api) keyOwner(r *http.Request) (events.ID, error) {
 		}
 		return id, nil
 	}
-	id, _ := IdentityFrom(r.Context()) // Authenticate, RequireSession and firstPartyOnly stand before
+	id, _ := IdentityFrom(r.Context()) // Authenticate, RequireScope, RequireSession and firstPartyOnly stand before
 	return events.ParseID(id.Subject())
 }
 
@@ -85,8 +86,20 @@ func (a *api) listAPIKeys(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, apiKeysDocument{documents})
 }
 
-// createAPIKey serves POST /api-keys, and POST /users/{id}/api-keys on the local socket. A key gets no scope that the access token
-// does not have that makes it.
+// keyWithin refuses to show the text of a key that may do more than the access token which asks for it: whoever has the text may do what
+// the key may. On the local socket there is no token.
+func keyWithin(r *http.Request, scopes []string) error {
+	id, ok := IdentityFrom(r.Context())
+	switch {
+	case !ok || hasScopes(id, scopes):
+		return nil
+	case slices.ContainsFunc(scopes, func(s string) bool { return !isScopeToken(s) }):
+		return node.ErrInvalidScope
+	}
+	return missingScope(scopes)
+}
+
+// createAPIKey serves POST /api-keys, and POST /users/{id}/api-keys on the local socket.
 func (a *api) createAPIKey(w http.ResponseWriter, r *http.Request) {
 	user, err := a.keyOwner(r)
 	var nk node.NewAPIKey
@@ -98,8 +111,8 @@ func (a *api) createAPIKey(w http.ResponseWriter, r *http.Request) {
 	if err == nil && life != nil {
 		nk.Life, err = keyLife(*life)
 	}
-	if id, ok := IdentityFrom(r.Context()); ok && err == nil && !hasScopes(id, nk.Scope) {
-		err = node.ErrInvalidScope
+	if err == nil {
+		err = keyWithin(r, nk.Scope)
 	}
 	a.showKey(w, r, http.StatusCreated, err, func(ctx context.Context) (node.APIKey, string, error) {
 		nk.User = user
@@ -133,9 +146,22 @@ func (a *api) rotateAPIKey(w http.ResponseWriter, r *http.Request) {
 	if limit := int64(node.MaxKeyOverlap / time.Second); err == nil && (*overlap < 0 || *overlap > limit) {
 		err = badRequest("member \"overlap\" must be 0 to %d seconds", limit)
 	}
+	if err == nil {
+		err = a.mayRotate(r, user, key)
+	}
 	a.showKey(w, r, http.StatusOK, err, func(ctx context.Context) (node.APIKey, string, error) {
 		return a.n.RotateAPIKey(ctx, user, key, time.Duration(*overlap)*time.Second, o)
 	})
+}
+
+// mayRotate looks at the scopes of a key, which never change.
+func (a *api) mayRotate(r *http.Request, user, key events.ID) error {
+	for _, k := range a.n.APIKeys(user) {
+		if k.ID == key {
+			return keyWithin(r, k.Scope)
+		}
+	}
+	return errNoKey
 }
 
 // showKey runs a command that makes a secret, unless err says that it must not, and answers with the key and its text.

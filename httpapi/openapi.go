@@ -162,7 +162,7 @@ func (op *operation) implied() []reply {
 	switch op.guard {
 	case guardEither:
 		list = append(list, replyForbidden)
-	case guardUser, guardScope:
+	case guardScope:
 		list = append(list, replyForbidden, replyLimited)
 	}
 	if op.body != nil {

@@ -12,7 +12,7 @@ func (a *api) ownKeyOperations() []operation {
 		revokeKeyOperation("/api-keys", "Revoke one of one's own API keys", a.revokeAPIKey),
 	}
 	for i := range list {
-		list[i].guard, list[i].session, list[i].browser = guardUser, true, true
+		list[i].guard, list[i].scope, list[i].session, list[i].browser = guardScope, "profile", true, true
 	}
 	return list
 }
@@ -67,7 +67,8 @@ func createKeyOperation(path, summary string, serve http.HandlerFunc) operation 
 func rotateKeyOperation(path, summary string, serve http.HandlerFunc) operation {
 	return operation{
 		method: http.MethodPost, path: path + "/{key}/rotate", serve: serve, summary: summary,
-		text:   "When it returns, no replica accepts the old secret any more, unless `overlap` says so.",
+		text: "When it returns, no replica accepts the old secret any more, unless `overlap` says so. The access token that asks for it must " +
+			"have all scopes of the key.",
 		params: []parameter{pathKey},
 		body: &requestBody{media: mediaJSON, fields: []field{
 			{name: "overlap", value: int64(0), text: "For how many seconds the old secret stays good; 0 when it is left away."}, fieldReason,

@@ -30,7 +30,6 @@ const (
 	guardClient              // the handler authenticates an OAuth client, by Basic or in the form
 	guardEither              // the handler authenticates a client, or looks at a bearer token with the scope
 	guardToken               // the handler looks at the credential itself
-	guardUser                // Authenticate
 	guardScope               // Authenticate and RequireScope
 )
 
@@ -85,7 +84,7 @@ func (a *api) mount(r chi.Router, operations ...operation) {
 		h := http.Handler(op.serve)
 		if !a.local {
 			h = op.guarded(a.n, h)
-			if op.guard == guardUser || op.guard == guardScope {
+			if op.guard == guardScope {
 				h = a.unforged(h)
 			}
 			if op.browser && len(a.origins) > 0 {
@@ -108,11 +107,8 @@ func (op *operation) guarded(n Verifier, h http.Handler) http.Handler {
 	if op.session && op.guard != guardToken {
 		h = RequireSession()(firstPartyOnly(h))
 	}
-	switch op.guard {
-	case guardScope:
+	if op.guard == guardScope {
 		return Authenticate(n)(RequireScope(op.scope)(h))
-	case guardUser:
-		return Authenticate(n)(h)
 	}
 	return h
 }
