@@ -7,8 +7,8 @@ func (a *api) roleOperations() []operation {
 	return []operation{
 		{
 			method: http.MethodGet, path: "/roles", serve: a.listRoles,
-			summary: "The roles that give scopes",
-			text:    "A user may have others.",
+			summary: "The roles of which was said what they give",
+			text:    "A user may have others, which give nothing.",
 			replies: []reply{{status: http.StatusOK, text: "The roles, by name.", body: rolesDocument{}}},
 		},
 		{

@@ -27,7 +27,7 @@ type rolesDocument struct {
 	Roles []roleDocument `json:"roles"`
 }
 
-// listRoles serves GET /roles: the roles that give scopes.
+// listRoles serves GET /roles: the roles of which was said what they give.
 func (a *api) listRoles(w http.ResponseWriter, _ *http.Request) {
 	documents := []roleDocument{}
 	for _, role := range a.n.Roles() {

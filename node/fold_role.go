@@ -7,7 +7,7 @@ import (
 	"github.com/knell-auth/knell/events"
 )
 
-// role is what everybody who has it may be granted. One that gives nothing any more keeps its seq.
+// role is what everybody who has it may be granted: something, or, as was said, nothing.
 type role struct {
 	scope []string
 	seq   uint64
@@ -17,13 +17,14 @@ type role struct {
 // now on has the new scopes.
 func (s *state) foldRoleScopes(seq uint64, d *events.RoleScopes) voidReason {
 	var now role
-	if r := s.access.roles[d.Role]; r != nil {
+	r := s.access.roles[d.Role]
+	if r != nil {
 		now = *r
 	}
 	switch {
 	case now.seq != d.RoleSeq:
 		return voidChanged
-	case slices.Equal(now.scope, d.Scope):
+	case r != nil && slices.Equal(now.scope, d.Scope):
 		return voidNoop
 	}
 	s.access.roles[d.Role] = &role{slices.Clone(d.Scope), seq}
@@ -51,15 +52,19 @@ func (s *state) having(role string) []*user {
 	return list
 }
 
+// gives returns the scopes that a role gives.
+func (a *access) gives(name string) []string {
+	if r := a.roles[name]; r != nil {
+		return r.scope
+	}
+	return nil
+}
+
 // grants returns what u may be granted: its own scopes, and those that its roles give.
 func (s *state) grants(u *user) []string {
 	list := slices.Clone(u.scope)
 	for _, name := range u.roles {
-		r := s.access.roles[name]
-		if r == nil {
-			continue
-		}
-		for _, scope := range r.scope {
+		for _, scope := range s.access.gives(name) {
 			if !slices.Contains(list, scope) {
 				list = append(list, scope)
 			}
@@ -69,11 +74,19 @@ func (s *state) grants(u *user) []string {
 }
 
 // rolesWithin returns the roles of u that a credential with these scopes carries: those whose scopes it all has. Who limits a
-// key or a token to some scopes does not want it to pass for an administrator where roles are asked for. A role that gives
-// no scopes is limited by none.
+// key or a token to some scopes does not want it to pass for an administrator where roles are asked for. A role of which was said
+// that it gives nothing goes with all that its owner may, so that no limited credential gains it thereby; one of which nothing was
+// ever said is a mere name, and goes with all credentials.
 func (s *state) rolesWithin(u *user, scopes []string) []string {
 	return slices.DeleteFunc(slices.Clone(u.roles), func(name string) bool {
 		r := s.access.roles[name]
-		return r != nil && slices.ContainsFunc(r.scope, func(scope string) bool { return !slices.Contains(scopes, scope) })
+		if r == nil {
+			return false
+		}
+		takes := r.scope
+		if len(takes) == 0 {
+			takes = s.grants(u)
+		}
+		return slices.ContainsFunc(takes, func(scope string) bool { return !slices.Contains(scopes, scope) })
 	})
 }

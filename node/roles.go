@@ -43,15 +43,13 @@ type Role struct {
 	Scope []string
 }
 
-// Roles returns the roles that give scopes, by name. A user may have others.
+// Roles returns the roles of which was said what they give, by name. A user may have others, which give nothing.
 func (n *Node) Roles() []Role {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	list := []Role{}
 	for _, name := range slices.Sorted(maps.Keys(n.state.access.roles)) {
-		if scope := n.state.access.roles[name].scope; len(scope) > 0 {
-			list = append(list, Role{name, slices.Clone(scope)})
-		}
+		list = append(list, Role{name, slices.Clone(n.state.access.roles[name].scope)})
 	}
 	return list
 }

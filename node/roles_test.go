@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -43,7 +44,7 @@ func TestRoleScopes(t *testing.T) {
 		if id := must(r.nodes["a"].Verify(ctx, fresh.AccessToken))(t); id.Scope() != "profile notes" {
 			t.Errorf("scope %q", id.Scope())
 		}
-		if roles := r.nodes["a"].Roles(); len(roles) != 1 || roles[0].Name != "other" {
+		if roles := r.nodes["a"].Roles(); len(roles) != 2 || roles[0].Name != "other" || len(roles[1].Scope) != 0 {
 			t.Errorf("roles %v", roles)
 		}
 		for _, err := range []error{
@@ -99,5 +100,36 @@ func TestRoleScopesRace(t *testing.T) {
 				t.Errorf("%v, another has %v", got, first)
 			}
 		}
+	})
+}
+
+// A credential that was limited does not gain a role because it gives nothing any more. What nothing was said of is a name.
+func TestRoleThatGivesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		ctx, o := context.Background(), Origin{Actor: "test"}
+		_, key := r.key(nil)
+		whole := LoginRequest{Name: "alice", Password: alicePassword}
+		less := whole
+		less.Scope = []string{"notes"}
+		carried := func(what string, limited, all int) {
+			t.Helper()
+			narrow := must(r.nodes["b"].Login(ctx, less))(t)
+			for _, c := range []struct {
+				credential string
+				want       int
+			}{{key, limited}, {narrow.AccessToken, limited}, {must(r.nodes["c"].Login(ctx, whole))(t).AccessToken, all}} {
+				if id := must(r.nodes["a"].Verify(ctx, c.credential))(t); len(id.Roles()) != c.want {
+					t.Errorf("%s: a credential for %q has the roles %v", what, id.Scope(), id.Roles())
+				}
+			}
+		}
+		carried("never set", 1, 1)
+		for i, scope := range [][]string{{}, {"operate"}, {}} {
+			if err := r.nodes["a"].SetRoleScopes(ctx, "reader", scope, o); err != nil {
+				t.Fatal(err)
+			}
+			carried(fmt.Sprint(i, scope), 0, 1)
+		}
+		r.same()
 	})
 }
