@@ -1,6 +1,10 @@
 package httpapi
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/knell-auth/knell/node"
+)
 
 // healthOperations are those that say how the replica is.
 func (a *api) healthOperations() []operation {
@@ -22,7 +26,7 @@ func (a *api) healthOperations() []operation {
 			replies: []reply{{status: http.StatusOK, text: "Its position, its lease and its peers.", body: publicStatusDocument{}}},
 		},
 		{
-			method: http.MethodGet, path: "/admin", serve: a.fullStatus, guard: guardScope, scope: "admin",
+			method: http.MethodGet, path: "/admin", serve: a.fullStatus, guard: guardScope, scope: node.AdminScope,
 			summary: "All that this replica says about itself",
 			replies: []reply{{status: http.StatusOK, text: "What /status says, and how much there is of everything.", body: fullStatusDocument{}}},
 		},

@@ -133,3 +133,39 @@ func TestRoleThatGivesNothing(t *testing.T) {
 		r.same()
 	})
 }
+
+// An administrator does not take the administration from the own account by way of a role; the operator of a replica may.
+func TestRoleOfTheOwnAccount(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		ctx := context.Background()
+		n := r.nodes["a"]
+		u, _ := n.UserByName("alice")
+		self, local := Origin{Actor: u.ID.String()}, Origin{Actor: "local"}
+		for _, c := range []struct {
+			roles, scope []string
+			role         string
+			gives        []string
+			o            Origin
+			want         error
+		}{
+			{[]string{"chief"}, nil, "chief", []string{"admin"}, local, nil},
+			{[]string{"chief"}, nil, "chief", nil, self, ErrOwnAccount},
+			{[]string{"chief"}, nil, "chief", []string{"audit"}, self, ErrOwnAccount},
+			{[]string{"chief"}, nil, "chief", []string{"audit", "admin"}, self, nil},
+			{[]string{"chief"}, nil, "other", []string{"admin"}, self, nil},
+			{[]string{"chief", "other"}, nil, "chief", []string{"audit"}, self, nil}, // the other role gives it as well
+			{[]string{"chief", "other"}, nil, "other", []string{"audit"}, self, ErrOwnAccount},
+			{[]string{"other"}, []string{"admin"}, "other", nil, self, nil}, // an administrator by herself
+			{[]string{"chief"}, nil, "chief", nil, local, nil},
+			{[]string{"chief"}, nil, "chief", []string{"notes"}, self, nil}, // she was none
+		} {
+			if err := n.SetRoles(ctx, u.ID, c.roles, c.scope, local); err != nil {
+				t.Fatal(err)
+			}
+			if err := n.SetRoleScopes(ctx, c.role, c.gives, c.o); !errors.Is(err, c.want) {
+				t.Errorf("%v with %v: %s shall give %v: %v, want %v", c.roles, c.scope, c.role, c.gives, err, c.want)
+			}
+		}
+		r.same()
+	})
+}
