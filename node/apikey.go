@@ -37,7 +37,7 @@ const (
 	MaxKeyLife     = 10 * 365 * 24 * time.Hour
 	MaxKeyOverlap  = 30 * 24 * time.Hour // of a rotation
 	maxKeyName     = 256
-	maxKeys        = 100 // of one user; two that are made at once may exceed it
+	maxKeys        = 100 // of one user; those that have expired do not count
 )
 
 // CreateAPIKey makes an API key and returns it with its text, which is nowhere else and cannot be had again, when every
@@ -113,13 +113,7 @@ func (s *state) mayHaveKey(id events.ID, scope []string) (seq uint64, err error)
 	if u == nil {
 		return 0, fmt.Errorf("%w: user", ErrNotFound)
 	}
-	live := 0
-	for _, k := range u.keys {
-		if k.expires == 0 || k.expires > s.logTime/1e9 {
-			live++
-		}
-	}
-	if live >= maxKeys {
+	if s.liveKeys(u) >= maxKeys {
 		return 0, fmt.Errorf("%w: the user has %d API keys already", ErrBadRequest, maxKeys)
 	}
 	allowed := s.grants(u)

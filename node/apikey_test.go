@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -283,12 +284,37 @@ func TestBadAPIKeysAreRefused(t *testing.T) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
-		for range maxKeys {
+	})
+}
+
+// A user has so many keys and no more, also when they are made at the same time at all replicas.
+func TestAPIKeysAreBounded(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		u, _ := r.nodes["a"].UserByName("alice")
+		for range maxKeys - 5 {
 			r.key(nil)
 		}
-		if _, _, err := r.nodes["b"].CreateAPIKey(context.Background(), NewAPIKey{User: u.ID}, Origin{}); !errors.Is(err, ErrBadRequest) {
-			t.Errorf("one more than %d: %v", maxKeys, err)
+		var made, refused atomic.Int32
+		var all sync.WaitGroup
+		for _, n := range r.nodes {
+			for range 4 {
+				all.Go(func() {
+					switch _, _, err := n.CreateAPIKey(context.Background(), NewAPIKey{User: u.ID}, Origin{}); {
+					case err == nil:
+						made.Add(1)
+					case errors.Is(err, ErrBadRequest):
+						refused.Add(1)
+					default:
+						t.Error(err)
+					}
+				})
+			}
 		}
+		all.Wait()
+		if made.Load() != 5 || refused.Load() != 7 || len(r.nodes["b"].APIKeys(u.ID)) != maxKeys {
+			t.Errorf("%d made, %d refused, %d in all", made.Load(), refused.Load(), len(r.nodes["b"].APIKeys(u.ID)))
+		}
+		r.same()
 	})
 }
 

@@ -54,7 +54,7 @@ func (s *state) foldSecretAPIKey(seq uint64, e *events.Event, d *events.SecretAP
 		return voidGone
 	case s.access.keys[d.Key] != nil:
 		return voidExists
-	case u.seq != d.UserSeq || len(d.Digest) != sha256.Size:
+	case u.seq != d.UserSeq || len(d.Digest) != sha256.Size, s.liveKeys(u) >= maxKeys:
 		return voidChanged
 	}
 	s.forgetExpiredKeys(u, seq)
@@ -162,6 +162,16 @@ func (s *state) endAccess(u *user, seq uint64) {
 // endedKey is under what the revocation cache remembers an ended key, so that its owner alone can ask for it.
 func endedKey(user, key events.ID) events.ID {
 	return events.DeriveID("ended api key", user[:], key[:])
+}
+
+// liveKeys returns how many keys of u have not expired.
+func (s *state) liveKeys(u *user) (live int) {
+	for _, k := range u.keys {
+		if k.expires == 0 || k.expires > s.logTime/1e9 {
+			live++
+		}
+	}
+	return live
 }
 
 // forgetExpiredKeys makes room among the keys of u.
