@@ -48,6 +48,7 @@ var table = []struct {
 		text: "this is for users themselves: a token that was issued to a client may not do it, whatever its scope"}},
 	{node.ErrOwnAccount, answer{status: http.StatusConflict,
 		text: "an administrator cannot do this to the own account; another one can, and so can knell user and knell role"}},
+	{node.ErrConflict, answer{status: http.StatusConflict, text: "not done: others are changing the same thing; repeat the request"}},
 	{node.ErrExists, answer{status: http.StatusConflict, text: "the name is taken"}},
 	{node.ErrNotFound, answer{status: http.StatusNotFound, text: "there is no such user, client or session"}},
 

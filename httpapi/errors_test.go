@@ -45,6 +45,7 @@ var errorCases = []struct {
 	{"invalid client", node.ErrInvalidClient, 401, "invalid_client", 401, "-", 401},
 	{"invalid scope", node.ErrInvalidScope, 400, "invalid_scope", 400, "-", 400},
 	{"bad request", node.ErrBadRequest, 400, "invalid_request", 400, "-", 400},
+	{"conflict", node.ErrConflict, 400, "invalid_request", 409, "-", 409},
 	{"exists", node.ErrExists, 400, "invalid_request", 409, "-", 409},
 	{"not found", node.ErrNotFound, 400, "invalid_request", 404, "-", 404},
 	{"unforeseen", errors.New("it went boom"), 500, "server_error", 500, "-", 500},

@@ -38,8 +38,9 @@ func (a *api) userKeyOperations() []operation {
 }
 
 var (
-	pathKey    = parameter{in: "path", name: "key", text: "The key's id.", required: true}
-	replyNoKey = reply{status: http.StatusNotFound, text: "The user has no such API key."}
+	pathKey       = parameter{in: "path", name: "key", text: "The key's id.", required: true}
+	replyConflict = reply{status: http.StatusConflict, text: "Not done: the key, or its owner, is being changed by others."}
+	replyNoKey    = reply{status: http.StatusNotFound, text: "The user has no such API key."}
 )
 
 func listKeysOperation(path, summary string, serve http.HandlerFunc) operation {
@@ -60,7 +61,7 @@ func createKeyOperation(path, summary string, serve http.HandlerFunc) operation 
 			{name: "expires_in", value: int64(0), text: "Seconds; 90 days when it is left away, and 0 for a key that does not expire."},
 			fieldReason,
 		}},
-		replies: []reply{{status: http.StatusCreated, text: "The key and its text.", body: keyDocument{}}},
+		replies: []reply{{status: http.StatusCreated, text: "The key and its text.", body: keyDocument{}}, replyConflict},
 	}
 }
 
@@ -73,7 +74,7 @@ func rotateKeyOperation(path, summary string, serve http.HandlerFunc) operation 
 		body: &requestBody{media: mediaJSON, fields: []field{
 			{name: "overlap", value: int64(0), text: "For how many seconds the old secret stays good; 0 when it is left away."}, fieldReason,
 		}},
-		replies: []reply{{status: http.StatusOK, text: "The key and its new text.", body: keyDocument{}}, replyNoKey},
+		replies: []reply{{status: http.StatusOK, text: "The key and its new text.", body: keyDocument{}}, replyNoKey, replyConflict},
 	}
 }
 

@@ -20,7 +20,7 @@ func (a *api) roleOperations() []operation {
 			body: &requestBody{media: mediaJSON, required: true, fields: []field{
 				{name: "scopes", value: []string{}, required: true}, fieldReason,
 			}},
-			replies: revocationReplies,
+			replies: append([]reply{{status: http.StatusConflict, text: "It would take the administration from the own account."}}, revocationReplies...),
 		},
 	}
 }

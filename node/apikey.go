@@ -41,7 +41,7 @@ const (
 )
 
 // CreateAPIKey makes an API key and returns it with its text, which is nowhere else and cannot be had again, when every
-// replica knows it. Errors: ErrNotFound for the user, ErrBadRequest, ErrInvalidScope for what the user may not be granted,
+// replica knows it. Errors: ErrNotFound for the user, ErrBadRequest, ErrInvalidScope for what the user may not be granted, ErrConflict,
 // and the common ones.
 func (n *Node) CreateAPIKey(ctx context.Context, nk NewAPIKey, o Origin) (APIKey, string, error) {
 	if len(nk.Name) > maxKeyName || !utf8.ValidString(nk.Name) || !printable(nk.Name) {
@@ -73,8 +73,8 @@ func (n *Node) CreateAPIKey(ctx context.Context, nk NewAPIKey, o Origin) (APIKey
 	return n.shown(d.Key, text, err)
 }
 
-// changeKey validates a command about a key and commits it, anew while what it was validated against changes under it. data is
-// called with n.mu held.
+// changeKey validates a command about a key and commits it, anew while what it was validated against changes under it, until that is
+// ErrConflict. data is called with n.mu held.
 func (n *Node) changeKey(ctx context.Context, key events.ID, o Origin, data func() (events.Payload, error)) error {
 	for range tries {
 		n.mu.RLock()
@@ -87,7 +87,7 @@ func (n *Node) changeKey(ctx context.Context, key events.ID, o Origin, data func
 			return err
 		}
 	}
-	return fmt.Errorf("%w: the key or its owner keeps changing", ErrUnknownOutcome)
+	return fmt.Errorf("%w: the key or its owner", ErrConflict)
 }
 
 // shown returns a key that was made or rotated, unless err says that it was not.
@@ -142,14 +142,18 @@ func (n *Node) APIKeys(user events.ID) []APIKey {
 
 // RotateAPIKey gives a key of a user a new secret and returns its text as CreateAPIKey does. The secret until now is good for
 // overlap more; without one, no replica accepts it when this returns. One that was replaced before ends now. Errors:
-// ErrNotFound for a key that the user does not have, ErrBadRequest, and the common ones.
+// ErrNotFound for a key that the user does not have, ErrBadRequest, also for a key that has expired, ErrConflict, and the common ones.
 func (n *Node) RotateAPIKey(ctx context.Context, user, key events.ID, overlap time.Duration, o Origin) (APIKey, string, error) {
 	if overlap < 0 || overlap > MaxKeyOverlap {
 		return APIKey{}, "", fmt.Errorf("%w: the overlap must be 0 to %d days", ErrBadRequest, int(MaxKeyOverlap.Hours())/24)
 	}
+	if n.nearlyFull(adminShare) {
+		return APIKey{}, "", ErrFull
+	}
+	now := n.unix(n.clock.read())
 	d := &events.SecretAPIKeyRotated{Key: key, User: user}
 	if overlap > 0 {
-		d.OldExpires = n.unix(n.clock.read()) + seconds(overlap)
+		d.OldExpires = now + seconds(overlap)
 	}
 	text, digest := newAPIKeyText(key)
 	d.Digest = digest[:]
@@ -160,6 +164,13 @@ func (n *Node) RotateAPIKey(ctx context.Context, user, key events.ID, overlap ti
 		}
 		c := *d
 		c.KeySeq = k.seq
+		switch {
+		case k.expires == 0:
+		case k.expires <= now:
+			return nil, fmt.Errorf("%w: the key has expired", ErrBadRequest)
+		default:
+			c.OldExpires = min(c.OldExpires, k.expires)
+		}
 		return &c, nil
 	})
 	return n.shown(key, text, err)

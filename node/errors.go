@@ -51,6 +51,8 @@ var (
 	ErrThirdParty = errors.New("not for a client's token")
 	// ErrExists: the name is taken.
 	ErrExists = errors.New("already exists")
+	// ErrConflict: it was not done, because others kept changing what it is about. 409.
+	ErrConflict = errors.New("others are changing the same thing")
 	// ErrNotFound: no such user, client or session.
 	ErrNotFound = errors.New("not found")
 )

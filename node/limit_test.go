@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -268,14 +267,7 @@ func TestLockedOutAndUnlocked(t *testing.T) {
 // Without room for attempts in the log each replica counts by itself, and all of them together allow no more than before.
 func TestFullLogKeepsTheLimits(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		a := r.nodes["a"]
-		for range 500 { // so that a few beats matter little
-			e := a.newEvent(&events.LoginFailed{Cause: "password"}, "filler", Origin{UserAgent: strings.Repeat("x", 256)})
-			must(r.links["a"].Append(context.Background(), e))(t)
-		}
-		stat := must(r.links["a"].Stat(context.Background()))(t)
-		r.log.SetMaxBytes(stat.Bytes * 100 / 82)
-		time.Sleep(6 * time.Second) // until the replicas have measured it
+		r.fill(0.82)
 		before := r.checks()
 		wrong, limited, others := r.guessAtOnce(20, func(at string, i int) error {
 			return r.try(at, "alice", fmt.Sprint("wrong-password-", i), "192.0.2.1")

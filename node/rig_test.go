@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -153,4 +154,16 @@ func (r *rig) same() {
 		}
 		seq, digest = s, d
 	}
+}
+
+// fill leaves so little room in the log that a share of it is used, and waits until the replicas know.
+func (r *rig) fill(share float64) {
+	r.t.Helper()
+	for range 500 { // so that a few beats matter little
+		e := r.nodes["a"].newEvent(&events.LoginFailed{Cause: "password"}, "filler", Origin{UserAgent: strings.Repeat("x", 256)})
+		must(r.links["a"].Append(context.Background(), e))(r.t)
+	}
+	stat := must(r.links["a"].Stat(context.Background()))(r.t)
+	r.log.SetMaxBytes(int64(float64(stat.Bytes) / share))
+	time.Sleep(6 * time.Second)
 }
