@@ -146,7 +146,7 @@ var (
 		text: "This replica cannot prove that it is current, or it is not known whether the request was carried out: ask again, or another replica."}
 	replyUnauthorized = reply{status: http.StatusUnauthorized, text: "The credential is missing or not good.", headers: []string{"WWW-Authenticate"}}
 	replyForbidden    = reply{status: http.StatusForbidden, text: "The credential lacks a scope, or is not of the kind that this needs.", headers: []string{"WWW-Authenticate"}}
-	replyLimited      = reply{status: http.StatusTooManyRequests, text: "Too many wrong guesses: the secret was not looked at.", headers: []string{"Retry-After"}}
+	replyLimited      = reply{status: http.StatusTooManyRequests, text: "Too many wrong guesses: the secret was not looked at. Or too much else in a short time.", headers: []string{"Retry-After"}}
 	replyNotFound     = reply{status: http.StatusNotFound, text: "There is no such thing."}
 	replyBadRequest   = reply{status: http.StatusBadRequest, text: "The request is malformed."}
 	replyTooLarge     = reply{status: http.StatusRequestEntityTooLarge, text: "The body is too large."}

@@ -31,7 +31,7 @@ func (a *api) sessionOperations() []operation {
 			body: &requestBody{media: mediaForm, fields: []field{
 				{name: "scope", value: "", text: "`this`, which is the default: the session of the token; `others`: the others of its user; `all`."},
 			}},
-			replies: append([]reply{replyForbidden}, revocationReplies...),
+			replies: append([]reply{replyForbidden, replyLimited}, revocationReplies...),
 		})
 }
 

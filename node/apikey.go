@@ -41,8 +41,8 @@ const (
 )
 
 // CreateAPIKey makes an API key and returns it with its text, which is nowhere else and cannot be had again, when every
-// replica knows it. Errors: ErrNotFound for the user, ErrBadRequest, ErrInvalidScope for what the user may not be granted, ErrConflict,
-// and the common ones.
+// replica knows it. Errors: ErrNotFound for the user, ErrBadRequest, ErrInvalidScope for what the user may not be granted,
+// ErrConflict, *LimitedError for users who make their own keys too fast, and the common ones.
 func (n *Node) CreateAPIKey(ctx context.Context, nk NewAPIKey, o Origin) (APIKey, string, error) {
 	if len(nk.Name) > maxKeyName || !utf8.ValidString(nk.Name) || !printable(nk.Name) {
 		return APIKey{}, "", fmt.Errorf("%w: the name of a key must have at most %d bytes, all of them printable", ErrBadRequest, maxKeyName)
@@ -64,7 +64,7 @@ func (n *Node) CreateAPIKey(ctx context.Context, nk NewAPIKey, o Origin) (APIKey
 	}
 	text, digest := newAPIKeyText(d.Key)
 	d.Digest = digest[:]
-	err := n.changeKey(ctx, d.Key, o, func() (events.Payload, error) {
+	err := n.changeKey(ctx, nk.User, d.Key, o, func() (events.Payload, error) {
 		c := *d
 		var err error
 		c.UserSeq, err = n.state.mayHaveKey(nk.User, nk.Scope)
@@ -73,12 +73,15 @@ func (n *Node) CreateAPIKey(ctx context.Context, nk NewAPIKey, o Origin) (APIKey
 	return n.shown(d.Key, text, err)
 }
 
-// changeKey validates a command about a key and commits it, anew while what it was validated against changes under it, until that is
-// ErrConflict. data is called with n.mu held.
-func (n *Node) changeKey(ctx context.Context, key events.ID, o Origin, data func() (events.Payload, error)) error {
+// changeKey validates a command about a key of a user and commits it, anew while what it was validated against changes under it, until that is
+// ErrConflict. data is called with n.mu held. What users do with their own keys is paced, as refreshes are.
+func (n *Node) changeKey(ctx context.Context, owner, key events.ID, o Origin, data func() (events.Payload, error)) error {
 	for range tries {
 		n.mu.RLock()
 		d, err := data()
+		if err == nil && o.Actor == owner.String() {
+			err = n.paced(n.state.users[owner].pace, n.unix(n.clock.read()), rotationCost)
+		}
 		n.mu.RUnlock()
 		if err != nil {
 			return err
@@ -157,7 +160,7 @@ func (n *Node) RotateAPIKey(ctx context.Context, user, key events.ID, overlap ti
 	}
 	text, digest := newAPIKeyText(key)
 	d.Digest = digest[:]
-	err := n.changeKey(ctx, key, o, func() (events.Payload, error) {
+	err := n.changeKey(ctx, user, key, o, func() (events.Payload, error) {
 		k := n.state.access.keys[key]
 		if k == nil || k.user.id != user {
 			return nil, errNoKey

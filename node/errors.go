@@ -63,7 +63,7 @@ type BusyError struct{ RetryAfter time.Duration }
 // Error implements error.
 func (e *BusyError) Error() string { return "too busy, retry after " + e.RetryAfter.String() }
 
-// LimitedError says that guesses at an account, or from an address, have to wait, or that a session is refreshed too often. It
+// LimitedError says that guesses at an account, or from an address, have to wait, or that a session or a user asks for too much. It
 // says nothing about whether the account exists. 429 with Retry-After.
 type LimitedError struct{ RetryAfter time.Duration }
 

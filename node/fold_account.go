@@ -98,6 +98,10 @@ func (s *state) foldUserRevoked(seq uint64, d *events.UserRevoked) voidReason {
 	}
 	u.seq = seq
 	s.endUser(u, seq, except)
+	if ses := s.sessions[except]; ses != nil {
+		ses.endings = paceAfter(ses.endings, s.logTime/1e9, rotationCost)
+		s.touch(uint64(ses.endings))
+	}
 	if d.Cause == "" {
 		s.renewFlag(&u.flag, !u.disabled)
 	} else {

@@ -64,6 +64,7 @@ func (s *state) foldSecretAPIKey(seq uint64, e *events.Event, d *events.SecretAP
 	}
 	u.keys = append(u.keys, k)
 	s.access.keys[k.id] = k
+	s.paceKeys(e, u)
 	s.owe(seq, e, &events.APIKeyCreated{Key: k.id, User: u.id, Scope: k.scope, Expires: k.expires, Secret: seq})
 	s.touch(seq)
 	return ""
@@ -81,9 +82,18 @@ func (s *state) foldSecretAPIKeyRotated(seq uint64, e *events.Event, d *events.S
 	k.old, k.oldExpires = k.digest, d.OldExpires
 	k.digest, k.seq = apiKeyDigest(d.Digest), seq
 	s.renewFlag(&k.flag, !k.user.disabled)
+	s.paceKeys(e, k.user)
 	s.owe(seq, e, &events.APIKeyRotated{Key: k.id, User: k.user.id, Secret: seq})
 	s.touch(seq)
 	return ""
+}
+
+// paceKeys counts what users do with their own keys.
+func (s *state) paceKeys(e *events.Event, u *user) {
+	if e.Actor == u.id.String() {
+		u.pace = paceAfter(u.pace, s.logTime/1e9, rotationCost)
+		s.touch(uint64(u.pace))
+	}
 }
 
 func (s *state) foldAPIKeyRevoked(seq uint64, d *events.APIKeyRevoked) voidReason {

@@ -178,7 +178,8 @@ func (s *state) noteOpened(e *events.Event) {
 	s.touch(uint64(s.guesses.Len()), t.network)
 }
 
-// Refreshes of a session are paced: refreshRate units a second, up to refreshBurst at once.
+// Refreshes of a session are paced, and what else a session or a user may ask for without end: refreshRate units a second, up to
+// refreshBurst at once.
 const (
 	refreshRate  = 8
 	refreshBurst = 128

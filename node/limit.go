@@ -225,7 +225,7 @@ func (n *Node) UnlockUser(ctx context.Context, id events.ID, o Origin) error {
 	return n.changeUser(ctx, id, o, func(*user) events.Payload { return &events.AttemptsForgiven{User: id, Everywhere: true} })
 }
 
-// paced returns a *LimitedError when a refresh that costs so much comes too soon after those before it.
+// paced returns a *LimitedError when what costs so much comes too soon after what came before it.
 func (n *Node) paced(pace, now, cost int64) error {
 	over := paceAfter(pace, now, cost) - now*refreshRate - refreshBurst
 	if over <= 0 || n.cfg.Limits.Off {

@@ -110,10 +110,13 @@ func (n *Node) endedSession(ctx context.Context, id events.ID) error {
 
 // LogoutOthers ends all sessions of the token's user but its own, which must be live. It returns when no replica accepts a
 // token of them any more. ErrThirdParty for a client's token: what a user lends to a client does not end the user's other
-// sessions. Verify's errors.
+// sessions. A *LimitedError for a session that asks for it again and again, since each time is an event. Verify's errors.
 func (n *Node) LogoutOthers(ctx context.Context, accessToken string, o Origin) error {
 	for range tries {
 		id, user, err := n.verifyUser(ctx, accessToken)
+		if err == nil {
+			err = n.mayEndOthers(id.Session())
+		}
 		if err != nil {
 			return err
 		}
@@ -123,6 +126,17 @@ func (n *Node) LogoutOthers(ctx context.Context, accessToken string, o Origin) e
 		}
 	}
 	return fmt.Errorf("%w: the session keeps changing", ErrUnknownOutcome)
+}
+
+// mayEndOthers returns a *LimitedError when a session ends others too fast. The first sixteen times it may.
+func (n *Node) mayEndOthers(session events.ID) error {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	ses := n.state.sessions[session]
+	if ses == nil { // ended since: the log says so
+		return nil
+	}
+	return n.paced(ses.endings, n.unix(n.clock.read()), rotationCost)
 }
 
 // LogoutAll ends all sessions of the token's user. It returns when no replica accepts a token of them any more. A token that

@@ -79,6 +79,7 @@ type user struct {
 	networks networks
 	keys     []*apiKey // oldest first
 	flag     uint32    // index of its live flag, for what was verified by its name and password
+	pace     int64     // at which it makes and rotates keys, see paceAfter
 }
 
 // session is a live login. Times are Unix seconds.
@@ -98,7 +99,8 @@ type session struct {
 	generation    uint32
 	word          uint32 // index of its live flag
 	remember      bool   // the longer lifetimes apply
-	pace          int64  // see paceAfter
+	pace          int64  // of its refreshes, see paceAfter
+	endings       int64  // pace at which it ends others
 	device        device
 	prev, next    *session
 }
