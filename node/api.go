@@ -87,6 +87,7 @@ type Status struct {
 	Revoked     int           `json:"revoked"`
 	LogBytes    int64         `json:"log_bytes"`
 	LogMaxBytes int64         `json:"log_max_bytes"`
+	LogSheds    string        `json:"log_sheds,omitempty"` // what it has no room for: attempts, then logins, accounts, everything
 	Pending     int           `json:"pending_barriers"`
 }
 

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -162,6 +163,9 @@ func (n *Node) beat() {
 		defer cancel()
 		if _, err := n.write(ctx, e); err != nil {
 			n.log.Debug("beat not appended", "counter", counter, "error", err)
+			if errors.Is(err, events.ErrFull) {
+				n.noteRoom(1)
+			}
 		}
 		k.mu.Lock()
 		k.flying--

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -124,18 +123,6 @@ func (k *keeping) nameLocked(inc fence.Incarnation) string {
 		return p.name
 	}
 	return events.ID(inc).String()
-}
-
-// measureLog notes how full the log is, so that noise is shed before room for revocations runs out.
-func (n *Node) measureLog(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, statTimeout)
-	defer cancel()
-	stat, err := n.cfg.Log.Stat(ctx)
-	if err != nil {
-		return
-	}
-	n.room.bytes.Store(stat.Bytes)
-	n.room.limit.Store(stat.MaxBytes)
 }
 
 // saveCheckpoint writes down how far this life has come, for the next one to check the log against. The keeper calls it, and

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"github.com/knell-auth/knell/events"
@@ -10,25 +9,6 @@ import (
 
 // orphaned is how old, in log time, a secret event must be before another replica than its author writes its public record.
 const orphaned = 5 * time.Second
-
-// room is how full the log is, and what takes over when it has no room for attempts.
-type room struct {
-	bytes, limit atomic.Int64
-	own          ownGuesses
-}
-
-// Shares of the log's limit at which a kind of event is not appended any more: the rest is for revocations, beats and keys.
-const (
-	attemptShare = 0.8
-	loginShare   = 0.9
-	adminShare   = 0.95 // what creates or widens; what narrows is always tried
-)
-
-// nearlyFull reports whether more than share of the log's limit is used.
-func (n *Node) nearlyFull(share float64) bool {
-	limit := n.room.limit.Load()
-	return limit > 0 && float64(n.room.bytes.Load()) > share*float64(limit)
-}
 
 // settleRecord appends the public record of the secret event at seq, if one is owed.
 func (n *Node) settleRecord(ctx context.Context, seq uint64) {

@@ -159,6 +159,7 @@ func (r *rig) same() {
 // fill leaves so little room in the log that a share of it is used, and waits until the replicas know.
 func (r *rig) fill(share float64) {
 	r.t.Helper()
+	r.log.SetMaxBytes(1 << 40)
 	for range 500 { // so that a few beats matter little
 		e := r.nodes["a"].newEvent(&events.LoginFailed{Cause: "password"}, "filler", Origin{UserAgent: strings.Repeat("x", 256)})
 		must(r.links["a"].Append(context.Background(), e))(r.t)

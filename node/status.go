@@ -22,7 +22,7 @@ func (n *Node) Status() Status {
 	now := n.clock.read()
 	s := Status{
 		Node: n.cfg.Name, Incarnation: n.life.inc.String(), Ready: n.Ready(), Pending: n.wait.pending(),
-		LogBytes: n.room.bytes.Load(), LogMaxBytes: n.room.limit.Load(),
+		LogBytes: n.room.bytes.Load(), LogMaxBytes: n.room.limit.Load(), LogSheds: n.room.sheds(),
 	}
 	if lease := n.hot.lease.Load(); lease != nil {
 		s.Lease = max(0, lease.Remaining(now))

@@ -39,6 +39,7 @@ type replicaStatus struct {
 	Revoked     int    `json:"revoked"`
 	LogBytes    int64  `json:"log_bytes"`
 	LogMaxBytes int64  `json:"log_max_bytes"`
+	LogSheds    string `json:"log_sheds"`
 	Pending     int    `json:"pending_barriers"`
 	Peers       []struct {
 		Node      string `json:"node"`
@@ -125,6 +126,9 @@ func (s *replicaStatus) print(t *terminal) error {
 	}
 	if s.LogMaxBytes > 0 { // else it has not been asked for yet
 		fmt.Fprintf(w, "log\t%d of %d bytes\n", s.LogBytes, s.LogMaxBytes)
+	}
+	if s.LogSheds != "" {
+		fmt.Fprintf(w, "no room\tfor %s\n", s.LogSheds)
 	}
 	for i, p := range s.Peers {
 		if i == 0 {
