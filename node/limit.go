@@ -145,12 +145,25 @@ func (n *Node) mono() int64 { return int64(n.clock.read().Mono) }
 
 // reserve counts g as a failure before it is looked at, or returns errTaken. While the log has no room for attempts this
 // replica counts by itself.
+//
+// Guesses at one account reserve one after the other, and only while none has to wait: many that waited go on at the same
+// moment, and the log would void all of them but one. So it grows with what is hashed.
 func (n *Node) reserve(ctx context.Context, g guess) error {
 	if n.nearlyFull(attemptShare) {
 		return n.room.own.reserve(n.target(g), n.ownLimits(), n.mono())
 	}
 	ctx, cancel := context.WithTimeout(ctx, reserveTimeout)
 	defer cancel()
+	line := n.room.own.line(n.target(g))
+	select {
+	case line <- struct{}{}:
+		defer func() { <-line }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if wait, _ := n.guessWait(g); wait > 0 {
+		return errTaken
+	}
 	d := &events.AttemptStarted{
 		User: g.user, NameHash: g.nameHash, Free: uint32(n.cfg.Limits.Free), MaxDelay: seconds(n.cfg.Limits.MaxDelay),
 	}
@@ -240,6 +253,18 @@ type ownGuesses struct {
 	mu      sync.Mutex
 	table   *limit.Table // nil: nothing was ever counted
 	patient int
+	lines   [64]chan struct{} // where guesses stand to be reserved, by their account; nil: nobody ever stood there
+}
+
+// line returns where guesses at t stand. Few accounts share one: a reservation takes as long as the log does.
+func (o *ownGuesses) line(t target) chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	l := &o.lines[int(t.account[0])%len(o.lines)]
+	if *l == nil {
+		*l = make(chan struct{}, 1)
+	}
+	return *l
 }
 
 func (o *ownGuesses) enter() bool {

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -183,5 +184,22 @@ func TestClientSecretGuessesAreShared(t *testing.T) {
 		if n := r.nodes["a"].state.guesses.Len(); n != 0 {
 			t.Errorf("%d counts after right secrets", n)
 		}
+	})
+}
+
+// Of many guesses that waited for the same turn one is written down: the log grows with what is looked at.
+func TestWaitingGuessesAreNotWrittenDown(t *testing.T) {
+	wide := func(c *Config) { c.Password.Workers = 16 }
+	bubbleWith(t, wide, func(t *testing.T, r *rig) {
+		for range 20 { // as long as delays are so short that guesses wait for their turn
+			r.guessAtOnce(40, func(at string, i int) error {
+				return r.try(at, "alice", fmt.Sprint("wrong-password-", i), "192.0.2.1")
+			})
+		}
+		reserved, looked := len(have[*events.AttemptStarted](r)), int(r.checks())
+		if looked < 6 || reserved > len(r.nodes)*looked {
+			t.Errorf("%d guesses were looked at, %d written down", looked, reserved)
+		}
+		r.same()
 	})
 }
