@@ -31,7 +31,7 @@ type credential struct {
 
 // credentialOf returns the one credential in h. Two are refused, even two that are the same or of which one is of a scheme
 // that nobody here knows: which of them counts is not for a proxy and a service to see differently. A scheme is compared in
-// any case, and has one space behind it.
+// any case, and has spaces behind it (RFC 9110 section 11.4).
 func credentialOf(h http.Header) (credential, error) {
 	values, keys := h["Authorization"], h[headerAPIKey]
 	switch {
@@ -43,6 +43,7 @@ func credentialOf(h http.Header) (credential, error) {
 		return credential{}, errNoCredentials
 	}
 	name, value, _ := strings.Cut(values[0], " ")
+	value = strings.TrimLeft(value, " ")
 	switch {
 	case strings.EqualFold(name, "Bearer"):
 		return credential{schemeBearer, value}, nil
@@ -52,8 +53,8 @@ func credentialOf(h http.Header) (credential, error) {
 	return credential{}, errNoCredentials // another scheme is as good as none
 }
 
-// bearer returns the access token of a request that ends or lists sessions: Bearer, one space and a b64token (RFC 6750 section
-// 2.1). Other credentials have no session.
+// bearer returns the access token of a request that ends or lists sessions: Bearer and a b64token (RFC 6750 section 2.1). Other
+// credentials have no session.
 func bearer(h http.Header) (string, error) {
 	c, err := credentialOf(h)
 	switch {
