@@ -95,7 +95,7 @@ func (c *codec) writeEnvelope(e *Event, t time.Time) {
 	c.client("clientaddress", e.Address, maxAddress)
 	c.client("useragent", e.UserAgent, maxUserAgent)
 	c.client("requestid", e.RequestID, maxRequestID)
-	c.client("reason", e.Reason, maxReason)
+	c.client("reason", e.Reason, MaxReason)
 }
 
 // client writes client text, if there is any.
@@ -195,7 +195,7 @@ func (c *codec) readEnvelope(e *Event) (typ []byte, level uint64, optional bool)
 	c.optText("reason", &e.Reason)
 	// Cleaned when it was written; done again so that nobody who reads depends on who wrote.
 	e.Address, e.UserAgent = clean(e.Address, maxAddress), clean(e.UserAgent, maxUserAgent)
-	e.RequestID, e.Reason = clean(e.RequestID, maxRequestID), clean(e.Reason, maxReason)
+	e.RequestID, e.Reason = clean(e.RequestID, maxRequestID), clean(e.Reason, MaxReason)
 	c.optBool("optional", &optional)
 	return typ, level, optional
 }

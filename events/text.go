@@ -8,12 +8,14 @@ import (
 	"unicode/utf8"
 )
 
-// Greatest lengths of client text, in bytes.
+// MaxReason is the greatest length of a reason, in bytes. Encode cuts a longer one: whoever takes one in refuses it.
+const MaxReason = 256
+
+// Greatest lengths of other client text, in bytes.
 const (
 	maxAddress   = 64
 	maxUserAgent = 256
 	maxRequestID = 64
-	maxReason    = 256
 )
 
 // clean returns client text as the log may hold it: at most limit bytes, ending at a rune border, with U+FFFD in place of

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/knell-auth/knell/events"
 )
 
 // maxJSON is the size in bytes up to which a JSON body is read.
@@ -97,6 +99,9 @@ func decodeMember(dec *json.Decoder, name string, target any) error {
 		if err = unmarshalSet(raw, target); err == nil {
 			err = checkText(*target)
 		}
+		if err == nil && name == "reason" && len(*target) > events.MaxReason { // in the log it would be cut
+			err = errLong
+		}
 	case **string:
 		var s string
 		if err = unmarshalSet(raw, &s); err == nil {
@@ -123,6 +128,8 @@ func decodeMember(dec *json.Decoder, name string, target any) error {
 		panic("httpapi: member of an unsupported type")
 	}
 	switch {
+	case errors.Is(err, errLong):
+		return badRequest("member %q is longer than %d bytes", name, events.MaxReason)
 	case errors.Is(err, errHalfPair):
 		return badRequest("member %q has U+FFFD or half of a surrogate pair in it", name)
 	case err != nil:
@@ -131,7 +138,10 @@ func decodeMember(dec *json.Decoder, name string, target any) error {
 	return nil
 }
 
-var errHalfPair = errors.New("half of a surrogate pair")
+var (
+	errHalfPair = errors.New("half of a surrogate pair")
+	errLong     = errors.New("too long")
+)
 
 // checkText refuses U+FFFD. encoding/json reads every half of a surrogate pair as that character: passwords that differ would
 // be one.

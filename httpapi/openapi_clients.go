@@ -84,7 +84,7 @@ func (a *api) revocationOperations() []operation {
 			body: &requestBody{media: mediaJSON, required: true, fields: []field{
 				{name: "session", value: ""}, {name: "user", value: ""}, {name: "client", value: ""}, {name: "signing_key", value: ""},
 				{name: "everything", value: false},
-				{name: "reason", value: "", text: "Why; it goes into the event. Needed unless it is a dry run."},
+				{name: "reason", value: "", text: "Why, in at most 256 bytes; it goes into the event. Needed unless it is a dry run."},
 				{name: "dry_run", value: false, text: "Nothing ends; the answer is how many sessions would."},
 			}},
 			replies: append([]reply{

@@ -78,7 +78,7 @@ func (a *api) userOperations() []operation {
 
 var (
 	pathUser          = parameter{in: "path", name: "id", text: "The user's id.", required: true}
-	fieldReason       = field{name: "reason", value: "", text: "Why; it goes into the event."}
+	fieldReason       = field{name: "reason", value: "", text: "Why, in at most 256 bytes; it goes into the event."}
 	fieldsDescription = []field{{name: "email", value: ""}, {name: "full_name", value: ""}}
 	replyTaken        = reply{status: http.StatusConflict, text: "The name is taken."}
 	replyNoUser       = reply{status: http.StatusNotFound, text: "There is no such user."}
