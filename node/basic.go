@@ -96,7 +96,7 @@ func (n *Node) firstBasic(ctx context.Context, g basicGuess) (*token.Claims, err
 	}
 	c := n.state.basicClaims(u)
 	n.mu.RUnlock()
-	n.hot.basic.add(g.owner(acc), rememberedSecret{acc.basicSeq(), g.mac, c})
+	n.hot.basic.add(g.owner(acc), rememberedSecret{seq: acc.basicSeq(), mac: g.mac, claims: c})
 	return c, nil
 }
 

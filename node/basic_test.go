@@ -243,7 +243,7 @@ func TestRememberedAreClosedToGuesses(t *testing.T) {
 	owner := secretOwner{testID("alice"), networkOf("192.0.2.1")}
 	c := remembered{key: newKey()}
 	mac := c.macOf("alice", alicePassword)
-	c.add(owner, rememberedSecret{1, mac, &token.Claims{}})
+	c.add(owner, rememberedSecret{seq: 1, mac: mac, claims: &token.Claims{}})
 	elsewhere := secretOwner{owner.id, networkOf("192.0.2.2")}
 	found := func(o secretOwner, seq uint64) bool { _, ok := c.find(o, seq, mac); return ok }
 	if !found(owner, 1) || found(elsewhere, 1) || found(owner, 2) {

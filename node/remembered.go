@@ -38,6 +38,7 @@ type rememberedSecret struct {
 	seq    uint64
 	mac    secretMAC
 	claims *token.Claims // nil for a client
+	missed bool          // compared with something else, and no guess was looked at since
 }
 
 // trialKey names a guess upon what there is at a sequence, which is 0 for a name that nobody has.
@@ -65,17 +66,33 @@ func (m *remembered) macOf(name, secret string) secretMAC {
 	return secretMAC(h.Sum(nil))
 }
 
-// find returns what a secret opens that was right for owner at seq. While somebody guesses there, nothing is found: many guesses
-// at once would find out what is remembered.
+// find returns what a secret opens that was right for owner at seq. While somebody guesses there, nothing is found, and neither after
+// a miss until a guess from there was reserved and looked at: one that is shed costs nothing, and whoever compares what is remembered
+// with many secrets would find it out.
 func (m *remembered) find(owner secretOwner, seq uint64, mac secretMAC) (rememberedSecret, bool) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	e, ok := m.entries[owner]
-	busy := m.busy[owner] > 0
-	m.mu.Unlock()
-	if !ok || busy || e.seq != seq || !hmac.Equal(e.mac[:], mac[:]) {
+	switch {
+	case !ok || e.seq != seq || e.missed || m.busy[owner] > 0:
 		return rememberedSecret{}, false
+	case hmac.Equal(e.mac[:], mac[:]):
+		return e, true
 	}
-	return e, true
+	other := m.entries[owner.old()] // both secrets of a client may be in use
+	if !hmac.Equal(other.mac[:], mac[:]) {
+		e.missed = true
+		m.entries[owner] = e
+	}
+	return rememberedSecret{}, false
+}
+
+// forgetMiss notes that a guess at owner was looked at. m.mu is held.
+func (m *remembered) forgetMiss(owner secretOwner) {
+	if e, ok := m.entries[owner]; ok {
+		e.missed = false
+		m.entries[owner] = e
+	}
 }
 
 // add remembers a secret that was right.
@@ -116,6 +133,10 @@ func (m *remembered) end(key trialKey, t *trial, ok bool, err error) {
 	delete(m.trials, key)
 	if m.busy[key.owner]--; m.busy[key.owner] == 0 {
 		delete(m.busy, key.owner)
+	}
+	if err == nil { // it was reserved, and looked at
+		m.forgetMiss(key.owner)
+		m.forgetMiss(key.owner.old())
 	}
 	m.mu.Unlock()
 	t.ok, t.err = ok, err
