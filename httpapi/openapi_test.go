@@ -58,7 +58,7 @@ func TestOpenAPIIsValid(t *testing.T) {
 // Every route has an operation. To describe one that is missing, add an operation beside its handler instead of the line that
 // adds the route.
 func TestEveryRouteIsDescribed(t *testing.T) {
-	h := New(&scripted{}, Config{Origins: []string{"https://app.example.com"}}).(*chi.Mux)
+	h := New(&scripted{}, Config{Origins: []string{"https://app.example.com"}}).(*handler)
 	paths := theDocument(t, h)["paths"].(map[string]any)
 	var missing []string
 	err := chi.Walk(h, func(method, path string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {

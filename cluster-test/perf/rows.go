@@ -163,13 +163,15 @@ func (f *fleet) rows(s settings) ([]*row, error) {
 	asked := "Basic " + base64.StdEncoding.EncodeToString([]byte(known.Client+":"+known.Secret))
 	active := []byte(`{"active":true,`)
 	one, own := bearers(known.Token), server{known.Service, knell.pids}
+	inTurn := bearers(known.Tokens...)
 
 	baseGet := &row{name: "empty chi handler", load: load{none.addr, one, nil}, pids: none.pids}
 	basePost := &row{name: "empty chi handler, POST", load: load{none.addr, questions(asked, known.Token), nil}, pids: none.pids}
+	baseTurn := &row{name: "empty chi handler, many tokens in turn", load: load{none.addr, inTurn, nil}, pids: none.pids}
 	rows := []*row{
-		baseGet, basePost,
+		baseGet, baseTurn, basePost,
 		{name: oneToken, load: load{knell.addr, one, nil}, pids: knell.pids, base: baseGet},
-		{name: manyTokens, load: load{knell.addr, bearers(known.Tokens...), nil}, pids: knell.pids, base: baseGet},
+		{name: manyTokens, load: load{knell.addr, inTurn, nil}, pids: knell.pids, base: baseTurn},
 		{name: "`/verify`, API key", load: load{knell.addr, bearers(known.Key), nil}, pids: knell.pids, base: baseGet},
 		{name: "`/verify`, user name and password", load: load{knell.addr, gets(basic), nil}, pids: knell.pids, base: baseGet},
 		{name: "middleware in a Go service", load: load{own.addr, one, nil}, pids: own.pids, base: baseGet},

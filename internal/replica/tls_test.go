@@ -56,7 +56,10 @@ func writePairUntil(t *testing.T, files TLS, serial int64, end time.Time) {
 
 func writePEM(t *testing.T, file, kind string, der []byte) {
 	t.Helper()
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+	// At once, as who replaces certificates should: a look may be under way.
+	half := file + ".new"
+	err := os.WriteFile(half, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600)
+	if err = errors.Join(err, os.Rename(half, file)); err != nil {
 		t.Fatal(err)
 	}
 }
