@@ -49,6 +49,8 @@ var table = []struct {
 	{node.ErrOwnAccount, answer{status: http.StatusConflict,
 		text: "an administrator cannot do this to the own account; another one can, and the command knell user"}},
 	{node.ErrExists, answer{status: http.StatusConflict, text: "the name is taken"}},
+	{node.ErrTrimmed, answer{status: http.StatusGone,
+		text: "the log does not go back so far any more: 0 is the position before the oldest event that it has"}},
 	{node.ErrNotFound, answer{status: http.StatusNotFound, text: "there is no such user, client or session"}},
 
 	// A context that ended leaves the outcome unknown.

@@ -43,12 +43,18 @@ type state struct {
 	words    *revoke.Words
 	revoked  *revoke.Set
 	freeWord wordPool
-	guesses  *limit.Table          // failed logins, in log time
-	expiry   map[int64][]events.ID // minute of log time → sessions that may end in it
-	swept    int64                 // minutes before this one have been swept
-	seen     idMemory
+	guesses  *limit.Table // failed logins, in log time
+	expiring
+	seen idMemory
+	past past
 
 	touched []byte // scratch: what the message in hand changed, for the digest
+}
+
+// expiring finds sessions by the time of their end.
+type expiring struct {
+	expiry map[int64][]events.ID // minute of log time → sessions that may end in it
+	swept  int64                 // minutes before this one have been swept
 }
 
 // user is an account. seq is the newest sequence at which what it may do changed; a command names the seq that it was
@@ -163,7 +169,7 @@ func newState() *state {
 		words:    &revoke.Words{},
 		revoked:  revoke.NewSet(),
 		guesses:  limit.NewTable(maxCounted),
-		expiry:   map[int64][]events.ID{},
+		expiring: expiring{expiry: map[int64][]events.ID{}},
 	}
 }
 
@@ -179,6 +185,7 @@ func (s *state) apply(seq uint64, e *events.Event) outcome {
 		s.noteOpened(e)
 	}
 	s.seq = seq
+	s.past.note(seq, void, s.logTime)
 	s.rollDigest(seq, e.ID, void)
 	return outcome{seq: seq, void: void}
 }

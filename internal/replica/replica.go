@@ -61,7 +61,7 @@ type Replica struct {
 
 	http     *http.Server
 	authz    *extauthz.Server
-	requests lifetime           // of all requests; ends when those that still wait are given up
+	lifetimes
 	cancel   context.CancelFunc // ends run
 	work     sync.WaitGroup
 	leaving  ending
@@ -73,6 +73,12 @@ type Replica struct {
 type ending struct {
 	sync.Once
 	err error
+}
+
+// lifetimes are those of requests.
+type lifetimes struct {
+	requests lifetime // of all requests; ends when those that still wait are given up
+	streams  lifetime // of those that go on by themselves; ends after the drain
 }
 
 // lifetime is a context and its end.
@@ -104,6 +110,7 @@ func Start(cfg Config) *Replica {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	r.requests.ctx, r.requests.end = context.WithCancel(context.Background())
+	r.streams.ctx, r.streams.end = context.WithCancel(r.requests.ctx)
 	r.http = httpapi.Server("", &r.gate)
 	r.http.BaseContext = func(net.Listener) context.Context { return r.requests.ctx }
 	r.http.ErrorLog = slog.NewLogLogger(r.log.Handler(), slog.LevelDebug)
@@ -189,7 +196,7 @@ func (r *Replica) bringUp(ctx context.Context) error {
 	}
 	httpCfg := r.cfg.HTTP
 	httpCfg.Logger, httpCfg.Commands, httpCfg.LogCopy = r.log, r.requests.ctx, r.logCopy
-	httpCfg.Version = r.cfg.Node.Version
+	httpCfg.Streams, httpCfg.Version = r.streams.ctx, r.cfg.Node.Version
 	if r.local != nil {
 		r.local.gate.open(httpapi.NewLocal(r.node, httpCfg))
 	}
