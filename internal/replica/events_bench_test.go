@@ -225,7 +225,9 @@ func (f *fanOut) least() int64 {
 }
 
 func (f *fanOut) await(b *testing.B, count int64) {
-	for began := time.Now(); f.least() < count; time.Sleep(time.Millisecond) {
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for began := time.Now(); f.least() < count; <-look.C {
 		if time.Since(began) > 30*time.Second {
 			b.Fatalf("a client has %d events of %d", f.least(), count)
 		}
