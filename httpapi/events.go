@@ -192,6 +192,9 @@ func (a *api) eventStream(w http.ResponseWriter, r *http.Request, q node.EventQu
 	defer context.AfterFunc(a.streams, func() { cancel(errStopping) })()
 	s := &eventWriter{w: w, c: http.NewResponseController(w)}
 	err := a.n.FollowEvents(ctx, q, heartbeat, s.deliver)
+	if s.begun { // the end of the answer has to be written, too
+		_ = s.c.SetWriteDeadline(time.Now().Add(eventTimeout))
+	}
 	var slow *node.SlowError
 	switch {
 	case !s.begun:
@@ -257,7 +260,8 @@ func (s *eventWriter) deliver(b node.EventBatch) error {
 		s.err = s.c.Flush()
 		s.to = b.To
 	}
-	if cap(out) == cap(*buf) { // a long event is not kept
+	_ = s.c.SetWriteDeadline(time.Time{}) // HTTP/2 ends a stream at its deadline, whether anything is written or not
+	if cap(out) == cap(*buf) {            // a long event is not kept
 		*buf = out
 	}
 	return s.err

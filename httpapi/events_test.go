@@ -213,6 +213,46 @@ func TestEventStreamHeartbeat(t *testing.T) {
 	})
 }
 
+// Over HTTP/2 a stream goes on as well, though nothing is written for longer than a write may take, and the server's limits have passed.
+func TestEventStreamOverHTTP2(t *testing.T) {
+	auditors(t, Config{}, func(t *testing.T, c *cluster) {
+		server, client := net.Pipe()
+		l := &oneConn{conn: server, closed: make(chan struct{})}
+		hs := Server("", c.api["a"])
+		hs.Protocols = new(http.Protocols)
+		hs.Protocols.SetUnencryptedHTTP2(true)
+		go hs.Serve(l)
+		transport := &http.Transport{
+			DialContext: func(context.Context, string, string) (net.Conn, error) { return client, nil }, Protocols: hs.Protocols,
+		}
+		defer func() {
+			transport.CloseIdleConnections()
+			hs.Close()
+		}()
+		req, err := http.NewRequestWithContext(t.Context(), "GET", "http://x/events", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, value, _ := strings.Cut(c.login("a"), ": ")
+		req.Header.Set(name, value)
+		resp, err := transport.RoundTrip(req)
+		if err != nil || resp.ProtoMajor != 2 {
+			t.Fatal(resp, err)
+		}
+		s := (&auditStream{cluster: c, resp: resp, ended: make(chan struct{})}).read()
+		time.Sleep(2 * time.Minute)
+		c.login("b")
+		settled()
+		if !slices.Contains(s.types, "session.started") {
+			t.Errorf("after two minutes the stream has %v, and ended with %v", s.types, s.err)
+		}
+		expect(t, call(c.api["b"], "POST", "/logout", "", name+": "+value), 204)
+		if <-s.ended; s.err == nil {
+			t.Error("a stream that was cut seems whole")
+		}
+	})
+}
+
 // A client that takes nothing is cut off; one that takes too little is told its last event. Neither delays anybody.
 func TestEventStreamOfSlowClient(t *testing.T) {
 	auditors(t, Config{}, func(t *testing.T, c *cluster) {

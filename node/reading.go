@@ -162,19 +162,18 @@ func (n *Node) reach(ctx context.Context, seq uint64) error {
 	if n.hot.applied.Load() >= seq {
 		return nil
 	}
-	reached := n.wait.await(seq, n.hot.applied.Load)
 	look := time.NewTicker(n.cfg.Lease / ticksPerLease)
 	defer look.Stop()
 	for {
 		select {
-		case <-reached:
-			return nil
 		case <-look.C:
 			lease := n.hot.lease.Load()
 			switch {
+			case n.hot.applied.Load() >= seq:
+				return nil
 			case !lease.Valid(n.clock.read()):
 				return ErrNotCurrent
-			case lease.After(began) && n.hot.applied.Load() < seq:
+			case lease.After(began):
 				return fmt.Errorf("%w: the log has not reached %d yet", ErrBadRequest, seq)
 			}
 		case <-ctx.Done():
