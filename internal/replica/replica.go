@@ -59,14 +59,14 @@ type Replica struct {
 	node   *node.Node
 	local  *socket
 
-	http     *http.Server
-	authz    *extauthz.Server
+	http  *http.Server
+	authz *extauthz.Server
 	lifetimes
-	cancel   context.CancelFunc // ends run
-	work     sync.WaitGroup
-	leaving  ending
-	closing  ending
-	poke     chan struct{} // holds a token when the TLS certificate is to be looked at
+	cancel  context.CancelFunc // ends run
+	work    sync.WaitGroup
+	leaving ending
+	closing ending
+	poke    chan struct{} // holds a token when the TLS certificate is to be looked at
 }
 
 // ending is something that is done once, and what came of it; valid when it is done.
