@@ -5,22 +5,24 @@ import "slices"
 // past is what those who read old events ask the state: which of them are void, and where in the log a time begins. It follows
 // from the log's prefix like the rest of the state; a replica that starts from a snapshot needs voids from there.
 type past struct {
-	voids   []uint64 // sequence << voidBits | index in voidReasons; ascending
-	minutes []uint64 // sequence at which log time entered firstMinute, and each minute after it; ascending
-	first   int64    // minutes[0] stands for this minute since 1970
+	voids   []uint64     // sequence << voidBits | index in reasons; ascending
+	reasons []voidReason // in the order in which the log had them first
+	minutes []uint64     // sequence at which log time entered first, and each minute after it; ascending
+	first   int64        // minutes[0] stands for this minute since 1970
 }
 
+// voidBits is enough for the number of a reason.
 const voidBits = 4
-
-// voidReasons gives each reason a number that fits into voidBits; 0 is none.
-var voidReasons = [...]voidReason{
-	"", voidEpoch, voidDuplicate, voidChanged, voidGone, voidExists, voidNoop, voidLimited,
-}
 
 // note keeps what is to be known of the message at seq, which the caller has just applied.
 func (p *past) note(seq uint64, void voidReason, logTime int64) {
 	if void != "" {
-		p.voids = append(p.voids, seq<<voidBits|uint64(slices.Index(voidReasons[:], void)))
+		i := slices.Index(p.reasons, void)
+		if i < 0 {
+			i = len(p.reasons)
+			p.reasons = append(p.reasons, void)
+		}
+		p.voids = append(p.voids, seq<<voidBits|uint64(i))
 	}
 	minute := logTime / 60e9
 	if minute == 0 {
@@ -45,7 +47,7 @@ const maxQuietMinutes = 2 * 366 * 24 * 60
 func (p *past) void(seq uint64) voidReason {
 	i, _ := slices.BinarySearch(p.voids, seq<<voidBits)
 	if i < len(p.voids) && p.voids[i]>>voidBits == seq {
-		return voidReasons[p.voids[i]&(1<<voidBits-1)]
+		return p.reasons[p.voids[i]&(1<<voidBits-1)]
 	}
 	return ""
 }

@@ -79,7 +79,7 @@ func (n *Node) ReadEvents(ctx context.Context, q EventQuery, limit int, deliver 
 	if !lease.Valid(n.clock.read()) {
 		return EventPage{}, ErrNotCurrent
 	}
-	return EventPage{To: r.at, More: r.at < end}, nil
+	return EventPage{To: max(r.at, r.after), More: r.at < end}, nil
 }
 
 // reading is one call of FollowEvents or ReadEvents.
@@ -240,6 +240,9 @@ func (r *reading) page(ctx context.Context, limit int, end uint64) error {
 			cut := keep < len(r.out)
 			if r.out = r.out[:keep]; cut {
 				r.at = r.out[keep-1].Seq
+			}
+			if r.at <= r.after { // on the way to where the page begins
+				began = time.Now()
 			}
 			if found += keep; keep > 0 {
 				if err := r.flush(); err != nil {
