@@ -43,7 +43,9 @@ func documented(info events.TypeInfo) *events.Event {
 }
 
 // goldenFile returns where the examples of a schema level are.
-func goldenFile(level int) string { return filepath.Join("testdata", fmt.Sprintf("level-%d.ndjson", level)) }
+func goldenFile(level int) string {
+	return filepath.Join("testdata", fmt.Sprintf("level-%d.ndjson", level))
+}
 
 // TestSchema reads what builds of each schema level have written, as testdata keeps it, and writes it again: whoever removes,
 // renames or retypes a member changes what comes out. What is new is added to testdata with -update; what is there stays. An
