@@ -92,6 +92,7 @@ func (p *UserRolesChanged) fields(c *codec) {
 func (p *PasswordChanged) fields(c *codec) {
 	c.id("user", &p.User)
 	c.uint64("secret", &p.Secret)
+	c.optID("except", &p.Except)
 }
 
 func (p *ClientCreated) fields(c *codec) {

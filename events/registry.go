@@ -152,7 +152,7 @@ func Types() []TypeInfo {
 		&UserCreated{User: user, Roles: roles, Secret: 16},
 		&UserEnabled{User: user, UserSeq: 18},
 		&UserRolesChanged{User: user, Roles: roles, Scope: scope, UserSeq: 19},
-		&PasswordChanged{User: user, Secret: 20},
+		&PasswordChanged{User: user, Secret: 20, Except: id(session)},
 		&ClientCreated{Client: client, Secret: 8},
 		&LoginFailed{User: user, NameHash: id("name"), Cause: "password"},
 		&SecretUser{User: user, Name: "alice", Hash: hash, Roles: roles, Scope: scope, Disabled: true,

@@ -157,6 +157,7 @@ type UserRolesChanged struct {
 type PasswordChanged struct {
 	User   ID
 	Secret uint64
+	Except ID // the session that goes on; zero: none
 }
 
 // ClientCreated is the public record of SecretClient.

@@ -68,7 +68,7 @@ type Keys interface {
 
 // Node is what the handlers need of a replica; *node.Node is one.
 type Node interface {
-	Verifier
+	Watcher
 	Sessions
 	Tokens
 	Keys
@@ -80,6 +80,7 @@ type Node interface {
 	Authorization
 	APIKeys
 	Roles
+	EventReader
 	Ready() bool
 	Status() node.Status
 }
@@ -104,6 +105,8 @@ type Config struct {
 	LogoutWait time.Duration
 	// Commands is the context of commands: what still waits when it ends is answered 503. Nil: they are waited for.
 	Commands context.Context
+	// Streams is the context of streams: they are told to end when it does. Nil: that of commands.
+	Streams context.Context
 	// PasswordGrant lets clients log users in with their passwords at /token (RFC 6749 section 4.3), which RFC 9700 section 2.4
 	// leaves to first parties. False: unsupported_grant_type.
 	PasswordGrant bool
@@ -131,6 +134,7 @@ type api struct {
 	n          Node
 	logoutWait time.Duration
 	commands   context.Context
+	streams    context.Context
 	proxies    []netip.Prefix
 	origins    []string
 	sites      *http.CrossOriginProtection // knows what another site made a browser send
@@ -153,6 +157,9 @@ func newAPI(n Node, cfg Config) *api {
 	}
 	if a.commands = cfg.Commands; a.commands == nil {
 		a.commands = context.Background()
+	}
+	if a.streams = cfg.Streams; a.streams == nil {
+		a.streams = a.commands
 	}
 	if a.log == nil {
 		a.log = slog.Default()
@@ -202,10 +209,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // operations returns all that New serves.
 func (a *api) operations() []operation {
 	return slices.Concat(a.healthOperations(), a.tokenOperations(), a.discoveryOperations(), a.authorizeOperations(), a.sessionOperations(),
-		a.ownKeyOperations(), a.accountOperations(), a.openAPIOperations())
+		a.ownKeyOperations(), a.accountOperations(), a.eventOperations(), a.openAPIOperations())
 }
 
-// NewLocal returns the administration of users and clients, the status and the log of n without authentication. Its events
+// NewLocal returns the administration of users and clients, the status, the events and the log of n without authentication. Its events
 // have the actor "local". Serve it only where file permissions say who may connect: on a Unix socket in the data directory.
 func NewLocal(n LocalNode, cfg Config) http.Handler {
 	a := newAPI(n, cfg)
@@ -218,6 +225,7 @@ func NewLocal(n LocalNode, cfg Config) http.Handler {
 		r.Group(func(r chi.Router) {
 			r.Use(a.requireReady)
 			a.mount(r, a.accountOperations()...)
+			a.mount(r, a.eventOperations()...)
 			r.Post("/users/import", (&importHandler{a, n, parseUser}).serve)
 			r.Post("/clients/import", (&importHandler{a, n, parseClient}).serve)
 			a.mountNext(r)

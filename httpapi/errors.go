@@ -50,6 +50,8 @@ var table = []struct {
 		text: "an administrator cannot do this to the own account; another one can, and so can knell user and knell role"}},
 	{node.ErrConflict, answer{status: http.StatusConflict, text: "not done: others are changing the same thing; repeat the request"}},
 	{node.ErrExists, answer{status: http.StatusConflict, text: "the name is taken"}},
+	{node.ErrTrimmed, answer{status: http.StatusGone,
+		text: "the log does not go back so far any more: 0 is the position before the oldest event that it has"}},
 	{node.ErrNotFound, answer{status: http.StatusNotFound, text: "there is no such user, client or session"}},
 
 	// A context that ended leaves the outcome unknown.

@@ -37,6 +37,13 @@ func (s *scripted) Verify(context.Context, string) (node.Identity, error) {
 func (s *scripted) VerifyBasic(context.Context, string, string, node.Origin) (node.Identity, error) {
 	return node.Identity{}, s.err
 }
+func (s *scripted) Watch(ctx context.Context, _ node.Identity) *node.Watch { return nil }
+func (s *scripted) FollowEvents(context.Context, node.EventQuery, time.Duration, func(node.EventBatch) error) error {
+	return s.err
+}
+func (s *scripted) ReadEvents(context.Context, node.EventQuery, int, func(node.EventBatch) error) (node.EventPage, error) {
+	return node.EventPage{}, s.err
+}
 func (s *scripted) AcceptsBasic() bool              { return false }
 func (s *scripted) APIKeys(events.ID) []node.APIKey { return nil }
 func (s *scripted) CreateAPIKey(context.Context, node.NewAPIKey, node.Origin) (node.APIKey, string, error) {

@@ -197,6 +197,9 @@ func (r *reply) describe(g guard) object {
 		content[cmp.Or(r.media, mediaJSON)] = object{"schema": schemaOf(reflect.TypeOf(r.body))}
 	case r.media != "":
 		content[r.media] = object{"schema": object{"type": "string"}}
+		if r.other != "" {
+			content[r.other] = content[r.media]
+		}
 	case r.status >= 400:
 		if g == guardClient || g == guardEither {
 			content[mediaJSON] = object{"schema": object{"$ref": "#/components/schemas/OAuthError"}}

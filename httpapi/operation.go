@@ -15,6 +15,7 @@ type operation struct {
 	guard        guard
 	scope        string // of guardScope and guardEither
 	session      bool   // the credential has to be an access token of the user's own, which has a session and was issued to no client
+	stream       bool   // the answer may go on: it ends with the credential
 	browser      bool   // pages of the origins in Config.Origins may call it
 	params       []parameter
 	body         *requestBody // nil: none is read
@@ -61,6 +62,7 @@ type reply struct {
 	text    string
 	body    any
 	media   string   // "": application/json when body is set
+	other   string   // another media type of the same; "": none
 	headers []string // beside those of every answer
 }
 
@@ -103,7 +105,10 @@ func (a *api) mount(r chi.Router, operations ...operation) {
 }
 
 // guarded puts before h what op asks for.
-func (op *operation) guarded(n Verifier, h http.Handler) http.Handler {
+func (op *operation) guarded(n Watcher, h http.Handler) http.Handler {
+	if op.stream {
+		h = EndWithToken(n)(h)
+	}
 	if op.session && op.guard != guardToken {
 		h = RequireSession()(firstPartyOnly(h))
 	}

@@ -29,6 +29,7 @@ func (n *Node) follow() {
 // for this one hear how far it is.
 func (n *Node) deliver(batch []events.Message) error {
 	var e events.Event
+	feeding := n.hot.feed.on.Load()
 	for i := range batch {
 		m := &batch[i]
 		if err := events.Decode(m.Data, &e); err != nil {
@@ -41,9 +42,14 @@ func (n *Node) deliver(batch []events.Message) error {
 		if e.Node != n.cfg.Name && narrows(e.Data) {
 			n.keeping.owes(e.Node)
 		}
+		if feeding {
+			n.hot.feed.take(m, n.state.past.void(m.Seq))
+		}
 	}
 	n.report()
-	n.wait.reached(n.hot.applied.Load())
+	applied := n.hot.applied.Load()
+	n.wait.reached(applied)
+	n.hot.feed.publish(applied, feeding)
 	return nil
 }
 
@@ -68,6 +74,9 @@ func (n *Node) applyOne(seq uint64, e *events.Event) error {
 		n.dropKeys(d.Key)
 	}
 	n.mu.Unlock()
+	if out.void == "" {
+		n.hot.feed.noteRename(e.Data)
+	}
 
 	n.hot.logTime.Store(logTime / 1e9)
 	n.hot.applied.Store(seq)

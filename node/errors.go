@@ -55,6 +55,8 @@ var (
 	ErrConflict = errors.New("others are changing the same thing")
 	// ErrNotFound: no such user, client or session.
 	ErrNotFound = errors.New("not found")
+	// ErrTrimmed: events that were asked for are not in the log any more. 410.
+	ErrTrimmed = errors.New("the log was trimmed beyond this position")
 )
 
 // BusyError says that the work was refused because too much of it is waiting. 503 with Retry-After.

@@ -32,7 +32,7 @@ func (s *state) foldSecretPassword(seq uint64, e *events.Event, d *events.Secret
 	u.hash, u.seq, u.credSeq = d.Hash, seq, seq
 	s.renewFlag(&u.flag, !u.disabled)
 	s.endUser(u, seq, d.Except)
-	s.owe(seq, e, &events.PasswordChanged{User: u.id, Secret: seq})
+	s.owe(seq, e, &events.PasswordChanged{User: u.id, Secret: seq, Except: d.Except})
 	return ""
 }
 

@@ -63,6 +63,7 @@ type hot struct {
 	applied atomic.Uint64
 	basic   remembered // user names and passwords; has a lock
 	watches watches
+	feed    feed
 }
 
 // signing is what this replica makes and checks tokens with.
@@ -128,6 +129,7 @@ func prepare(cfg Config, level uint32) (*Node, error) {
 	n.clients.key, n.hot.basic.key = newKey(), newKey()
 	n.keeping.init(n, id)
 	n.wait.init()
+	n.hot.feed.init()
 	// The file names this life before the log does: the next life can then say which one it replaces, whatever happens.
 	id.Incarnation, id.Lock = n.life.inc.String(), inode(lock)
 	if err := id.save(cfg.Dir); err != nil {
@@ -158,6 +160,7 @@ func (n *Node) start(ctx context.Context) error {
 	}
 	n.work.Go(n.keep)
 	n.work.Go(n.endInTime)
+	n.work.Go(n.showEvents)
 	if err := n.awaitLease(ctx); err != nil {
 		return err
 	}

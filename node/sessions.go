@@ -91,6 +91,11 @@ func (n *Node) EndSession(ctx context.Context, id, owner events.ID, o Origin) er
 
 // endSession appends the revocation of a session and waits for the barrier.
 func (n *Node) endSession(ctx context.Context, id, owner events.ID, o Origin) error {
+	n.mu.RLock()
+	if ses := n.state.sessions[id]; ses != nil && ses.user != nil && owner.IsZero() {
+		owner = ses.user.id // for those who read the event: a session's user never changes
+	}
+	n.mu.RUnlock()
 	d := &events.SessionRevoked{Session: id, User: owner}
 	out, err := n.commit(ctx, n.newEvent(d, id.String(), o), narrowing)
 	if err != nil || out.void == "" {

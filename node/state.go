@@ -47,6 +47,7 @@ type state struct {
 	freeWord wordPool
 	guesses  *limit.Table // failed logins, in log time
 	seen     idMemory
+	past     past
 
 	touched []byte // scratch: what the message in hand changed, for the digest
 }
@@ -189,6 +190,7 @@ func (s *state) apply(seq uint64, e *events.Event) outcome {
 		s.noteOpened(e)
 	}
 	s.seq = seq
+	s.past.note(seq, void, s.logTime)
 	s.rollDigest(seq, e.ID, void)
 	return outcome{seq: seq, void: void}
 }

@@ -28,7 +28,7 @@ const passwordTail = "-has-a-long-password"
 var users = map[string][]string{
 	"alice": {"--scope", "profile,notes,openid", "--role", "reader"},
 	"bob":   {"--scope", "profile"}, // no roles
-	"root":  {"--scope", "profile,admin", "--role", "admin"},
+	"root":  {"--scope", "profile,admin,audit", "--role", "admin"},
 }
 
 const (
@@ -112,7 +112,7 @@ func populate(ctx context.Context, dir string) error {
 			return err
 		}
 	}
-	body := fmt.Sprintf(`{"id":%q,"secret":%q,"scopes":["openid","notes","jobs"],"redirect_uris":[%q]}`, clientID, clientSecret, clientRedirect)
+	body := fmt.Sprintf(`{"id":%q,"secret":%q,"scopes":["openid","notes","jobs","audit"],"redirect_uris":[%q]}`, clientID, clientSecret, clientRedirect)
 	req, err := http.NewRequestWithContext(ctx, "POST", first.URL+"/clients", strings.NewReader(body))
 	if err != nil {
 		return err

@@ -22,6 +22,10 @@ func (l *Lease) Valid(now Reading) bool {
 	return l != nil && uint64(now.Mono-l.sent.Mono) < l.length && uint64(now.Wall-l.sent.Wall) < l.length
 }
 
+// After reports whether the beat that brought the lease was sent after r: whoever holds it has applied everything that was in the
+// log at r.
+func (l *Lease) After(r Reading) bool { return l != nil && l.sent.Mono > r.Mono }
+
 // Remaining returns for how long the lease will be valid if both clocks run on, 0 if it is not valid.
 func (l *Lease) Remaining(now Reading) time.Duration {
 	if !l.Valid(now) {

@@ -62,6 +62,7 @@ func (r *Replica) leave(ctx context.Context) error {
 	close(drained)
 	late := time.AfterFunc(requestsTimeout, r.requests.end)
 	defer late.Stop()
+	r.streams.end()
 	errs := []error{r.shutdown(ctx, r.http, &r.gate)}
 	r.shutdownAuthz(ctx)
 	r.cancel()

@@ -61,20 +61,26 @@ type Replica struct {
 	node   *node.Node
 	local  *socket
 
-	http     *http.Server
-	authz    *extauthz.Server
-	requests lifetime           // of all requests; ends when those that still wait are given up
-	cancel   context.CancelFunc // ends run
-	work     sync.WaitGroup
-	leaving  ending
-	closing  ending
-	poke     chan struct{} // holds a token when the TLS certificate is to be looked at
+	http  *http.Server
+	authz *extauthz.Server
+	lifetimes
+	cancel  context.CancelFunc // ends run
+	work    sync.WaitGroup
+	leaving ending
+	closing ending
+	poke    chan struct{} // holds a token when the TLS certificate is to be looked at
 }
 
 // ending is something that is done once, and what came of it; valid when it is done.
 type ending struct {
 	sync.Once
 	err error
+}
+
+// lifetimes are those of requests.
+type lifetimes struct {
+	requests lifetime // of all requests; ends when those that still wait are given up
+	streams  lifetime // of those that go on by themselves; ends after the drain
 }
 
 // lifetime is a context and its end.
@@ -107,6 +113,7 @@ func Start(cfg Config) *Replica {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	r.requests.ctx, r.requests.end = context.WithCancel(context.Background())
+	r.streams.ctx, r.streams.end = context.WithCancel(r.requests.ctx)
 	r.http = httpapi.Server("", &r.gate)
 	r.http.BaseContext = func(net.Listener) context.Context { return r.requests.ctx }
 	r.http.ErrorLog = slog.NewLogLogger(r.log.Handler(), slog.LevelDebug)
@@ -195,7 +202,7 @@ func (r *Replica) bringUp(ctx context.Context) error {
 	}
 	httpCfg := r.cfg.HTTP
 	httpCfg.Logger, httpCfg.Commands, httpCfg.LogCopy = r.log, r.requests.ctx, r.logCopy
-	httpCfg.Version = r.cfg.Node.Version
+	httpCfg.Streams, httpCfg.Version = r.streams.ctx, r.cfg.Node.Version
 	if r.local != nil {
 		r.local.gate.open(httpapi.NewLocal(r.node, httpCfg))
 	}

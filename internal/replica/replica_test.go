@@ -23,7 +23,7 @@ import (
 )
 
 // standalone returns the configuration of a replica alone, on a free port.
-func standalone(t *testing.T, dir string) Config {
+func standalone(t testing.TB, dir string) Config {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -37,7 +37,7 @@ func standalone(t *testing.T, dir string) Config {
 }
 
 // start starts a replica and waits until it serves.
-func start(t *testing.T, cfg Config) *Replica {
+func start(t testing.TB, cfg Config) *Replica {
 	t.Helper()
 	r := Start(cfg)
 	t.Cleanup(func() { stop(t, r) })
@@ -51,7 +51,7 @@ func start(t *testing.T, cfg Config) *Replica {
 	return r
 }
 
-func stop(t *testing.T, r *Replica) {
+func stop(t testing.TB, r *Replica) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()

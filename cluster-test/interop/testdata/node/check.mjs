@@ -27,12 +27,21 @@ export async function logout(token) {
   same("logout", answer.status, 204);
 }
 
+// A token of a log-in at a replica with the user's password.
+export async function logInByPassword(base) {
+  const answer = await fetch(base + "/token", {
+    method: "POST", body: new URLSearchParams({ grant_type: "password", username: user.name, password: user.password }),
+  });
+  same("log-in by password", answer.status, 200);
+  return (await answer.json()).access_token;
+}
+
 // A token by the client's own credentials, by hand.
-export async function clientToken() {
+export async function clientToken(scope = "notes") {
   const answer = await fetch(env.ISSUER + "/token", {
     method: "POST",
     headers: { authorization: "Basic " + Buffer.from(client.id + ":" + client.secret).toString("base64") },
-    body: new URLSearchParams({ grant_type: "client_credentials", scope: "notes" }),
+    body: new URLSearchParams({ grant_type: "client_credentials", scope }),
   });
   return (await answer.json()).access_token;
 }
