@@ -16,7 +16,7 @@ import (
 )
 
 // withRivals are the flags that mean something beside -rivals.
-var withRivals = []string{"rivals", "json", "binary", "broken-binary", "dir", "keep", "lease", "no-sandbox", "list"}
+var withRivals = []string{"rivals", "json", "binary", "broken-binary", "next-binary", "dir", "keep", "lease", "no-sandbox", "list"}
 
 // checkRivals returns an error when a flag was given that means nothing beside -rivals.
 func checkRivals(set *flag.FlagSet) (err error) {

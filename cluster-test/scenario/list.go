@@ -99,6 +99,7 @@ func silences() []Scenario {
 			Proves:      "the same when the frozen replica leads the log and may still believe so when it wakes",
 			Check:       check.Options{Logout: logoutBound},
 			FaultProbes: 5,
+			LongOnly:    true,
 			run:         pauseLeader,
 		},
 		{
@@ -136,7 +137,7 @@ func disks() []Scenario {
 		{
 			Name:    "disk-full-all",
 			Proves:  "full disks everywhere stop the service without a wrong answer, and it goes on once there is room",
-			Sandbox: true,
+			Sandbox: true, LongOnly: true,
 			Cluster: small,
 			Check:   check.Options{Logout: 3 * logoutBound, Outage: true},
 			run:     diskFullAll,

@@ -18,6 +18,7 @@ func network() []Scenario {
 			Name:        "one-way-cut",
 			Proves:      "a replica that hears nothing, or that nobody hears, stops to answer before any logout elsewhere returns",
 			Sandbox:     true,
+			LongOnly:    true,
 			Cluster:     namespaces,
 			Check:       check.Options{Logout: logoutBound, Slack: lastWords},
 			FaultProbes: 5,
