@@ -46,10 +46,15 @@ type state struct {
 	revoked  *revoke.Set
 	freeWord wordPool
 	guesses  *limit.Table // failed logins, in log time
-	seen     idMemory
-	past     past
+	recent
 
 	touched []byte // scratch: what the message in hand changed, for the digest
+}
+
+// recent is what is remembered of messages for some time: their ids, and which were void.
+type recent struct {
+	seen idMemory
+	past past
 }
 
 // agenda says when to look for sessions that have ended.
