@@ -91,6 +91,12 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	cfg.Logger = c.Output.logger(t)
 	c.External.warn(cfg.Logger)
+	hashers, err := hashers(cfg.Logger)
+	if err != nil {
+		return err
+	}
+	defer hashers.Close()
+	cfg.Node.Password.Elsewhere = hashers
 	if cfg.Listener, err = c.open(); err != nil {
 		return err
 	}
