@@ -93,6 +93,7 @@ type Status struct {
 	LogMaxBytes int64         `json:"log_max_bytes"`
 	LogSheds    string        `json:"log_sheds,omitempty"` // what it has no room for: attempts, then logins, accounts, everything
 	Pending     int           `json:"pending_barriers"`
+	Record      Recording     `json:"record"`
 }
 
 // Peer is another replica as this one sees it.

@@ -184,7 +184,7 @@ func (s *state) foldUserRolesChanged(seq uint64, d *events.UserRolesChanged) voi
 // so that any replica can append it and only one of them counts.
 func (s *state) owe(seq uint64, e *events.Event, data events.Payload) {
 	origin := *e
-	origin.Data = nil
+	origin.Data, origin.Network = nil, events.ID{} // which is sealed for one event
 	s.records[seq] = record{seq: seq, logTime: s.logTime, origin: origin, data: data}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -16,7 +15,7 @@ type Session struct {
 	ID        events.ID
 	Client    string // OAuth client, "" for a first-party login
 	Scope     []string
-	Address   string // of the newest login or refresh; "": not known
+	Address   string // of the newest login or refresh, as it was recorded; "": not known
 	UserAgent string
 	Remember  bool
 	Started   time.Time
@@ -56,14 +55,12 @@ func (n *Node) whileCurrent(look func()) error {
 // view copies ses for callers; Node.mu is held.
 func (ses *session) view() Session {
 	v := Session{
-		ID: ses.id, Scope: strings.Fields(ses.scope.Value()), UserAgent: ses.device.agent.Value(), Remember: ses.remember,
+		ID: ses.id, Scope: strings.Fields(ses.scope.Value()), Remember: ses.remember,
+		Address: ses.device.address.String(), UserAgent: ses.device.agent.Value(),
 		Started: time.Unix(ses.device.started, 0), Expires: time.Unix(sessionEnd(ses), 0),
 	}
 	if ses.client != nil {
 		v.Client = ses.client.id
-	}
-	if ses.device.address != [16]byte{} {
-		v.Address = netip.AddrFrom16(ses.device.address).Unmap().String()
 	}
 	if ses.generation > 0 {
 		v.Refreshed = time.Unix(ses.issuedAt, 0)
