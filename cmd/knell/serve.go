@@ -22,6 +22,7 @@ type serveCmd struct {
 	Tokens   tokenFlags    `embed:"" group:"Tokens and sessions:"`
 	Cluster  clusterFlags  `embed:"" group:"Log and cluster:"`
 	Limits   limitFlags    `embed:"" group:"Limits:"`
+	Privacy  privacyFlags  `embed:"" group:"Privacy:"`
 	Edges    edgeFlags     `embed:"" group:"HTTPS and browsers:"`
 	External externalFlags `embed:"" group:"NATS servers elsewhere:"`
 	Output   outputFlags   `embed:"" group:"Output:"`

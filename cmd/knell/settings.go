@@ -71,6 +71,7 @@ func (c *serveCmd) config() (replica.Config, error) {
 		HTTP:        httpapi.Config{Sync: c.External.sync(), PasswordGrant: c.Tokens.PasswordGrant},
 	}
 	cfg.Node.Limits, cfg.HTTP.Origins = c.Limits.limits(), c.Edges.CORSOrigin
+	cfg.Node.Recording = c.Privacy.recording()
 	if c.Edges.TLSCert != "" {
 		cfg.TLS = &replica.TLS{CertFile: c.Edges.TLSCert, KeyFile: c.Edges.TLSKey}
 	}
