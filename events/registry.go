@@ -117,7 +117,7 @@ func newAccessPayload(t Type) Payload {
 	case TypeSecretAPIKeyRotated:
 		return new(SecretAPIKeyRotated)
 	}
-	return newNextPayload(t)
+	return newRetentionPayload(t)
 }
 
 // Types returns every event type of this build, in the order of the vocabulary, with an example of its payload.
@@ -183,6 +183,8 @@ func Types() []TypeInfo {
 		&SecretClientSecret{Client: client, Hash: hash, OldExpires: login + 86400, ClientSeq: 9},
 		&SecretAPIKey{Key: id("api key"), User: user, Name: "nightly export", Scope: scope, Expires: login + 90*86400, Digest: key("digest"), UserSeq: 17},
 		&SecretAPIKeyRotated{Key: id("api key"), User: user, Digest: key("digest 2"), OldExpires: login + 86400, KeySeq: 23},
+		&NodeSnapshot{Snapshot: 100000, Hash: key("hash"), Format: 1, Incarnation: id("life 2")},
+		&NodeTrimmed{First: 50001},
 	}
 	infos := make([]TypeInfo, len(examples))
 	for i, p := range examples {
