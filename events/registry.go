@@ -183,9 +183,8 @@ func Types() []TypeInfo {
 		&SecretClientSecret{Client: client, Hash: hash, OldExpires: login + 86400, ClientSeq: 9},
 		&SecretAPIKey{Key: id("api key"), User: user, Name: "nightly export", Scope: scope, Expires: login + 90*86400, Digest: key("digest"), UserSeq: 17},
 		&SecretAPIKeyRotated{Key: id("api key"), User: user, Digest: key("digest 2"), OldExpires: login + 86400, KeySeq: 23},
-		&NodeSnapshot{Snapshot: 100000, Hash: key("hash"), Format: 1, Incarnation: id("life 2")},
-		&NodeTrimmed{First: 50001},
 	}
+	examples = append(examples, retentionExamples()...)
 	infos := make([]TypeInfo, len(examples))
 	for i, p := range examples {
 		infos[i] = TypeInfo{Type: p.Type(), Level: LevelOf(p), Example: p}

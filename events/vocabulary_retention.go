@@ -43,3 +43,12 @@ func newRetentionPayload(t Type) Payload {
 	}
 	return newNextPayload(t)
 }
+
+func retentionExamples() []Payload {
+	return []Payload{
+		&NodeSnapshot{
+			Snapshot: 100000, Hash: []byte("hash............................"), Format: 1, Incarnation: DeriveID("knell/example", []byte("life 2")),
+		},
+		&NodeTrimmed{First: 50001},
+	}
+}

@@ -23,29 +23,11 @@ func TestEmbeddedRetention(t *testing.T) {
 	if err := nodes[2].Logout(ctx, gone.AccessToken, Origin{}); err != nil {
 		t.Fatal(err)
 	}
-	for i, n := range nodes {
-		n.mu.RLock()
-		seq, digest, checked := n.state.seq, n.state.digest, n.state.unchecked(n.cfg.Name)
-		n.mu.RUnlock()
-		if i == 0 {
-			err = n.takeSnapshot(ctx, seq, digest)
-		} else {
-			err = n.checkSnapshot(ctx, checked)
-		}
-		if err != nil {
-			t.Fatalf("%s: %v", n.cfg.Name, err)
-		}
-		if err := nodes[(i+1)%3].catchUp(ctx, n.hot.applied.Load()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	n := nodes[1]
-	n.mu.RLock()
-	k, _ := n.state.verifiedLast()
-	n.mu.RUnlock()
-	if k == nil || len(k.nodes) != 3 || k.seq <= gone.Seq {
+	k := snapshotByAll(ctx, t, nodes)
+	if k.seq <= gone.Seq {
 		t.Fatalf("verified: %+v", k)
 	}
+	n := nodes[1]
 	for _, first := range []uint64{k.seq + 2, k.seq + 1} { // the first one is refused
 		out, err := n.commit(ctx, n.newEvent(&events.NodeTrimmed{First: first}, n.cfg.Name, Origin{Actor: "system"}), plain)
 		if err != nil || (out.void == "") != (first == k.seq+1) {
@@ -85,4 +67,37 @@ func TestEmbeddedRetention(t *testing.T) {
 	if _, err := again.Verify(ctx, gone.AccessToken); !errors.Is(err, ErrRevoked) {
 		t.Errorf("got %v, want ErrRevoked", err)
 	}
+}
+
+// snapshotByAll has the first replica make a snapshot, and the others check it.
+func snapshotByAll(ctx context.Context, t *testing.T, nodes []*replica) *snapshotCheck {
+	t.Helper()
+	for i, n := range nodes {
+		n.mu.RLock()
+		seq, digest, checked := n.state.seq, n.state.digest, n.state.unchecked(n.cfg.Name)
+		n.mu.RUnlock()
+		var err error
+		if i == 0 {
+			err = n.takeSnapshot(ctx, seq, digest)
+		} else {
+			err = n.checkSnapshot(ctx, checked)
+		}
+		if err == nil {
+			err = nodes[(i+1)%3].catchUp(ctx, n.hot.applied.Load())
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", n.cfg.Name, err)
+		}
+	}
+	n := nodes[1]
+	if err := n.catchUp(ctx, nodes[2].hot.applied.Load()); err != nil {
+		t.Fatal(err)
+	}
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	k, _ := n.state.verifiedLast()
+	if k == nil || len(k.nodes) != 3 {
+		t.Fatalf("verified: %+v", k)
+	}
+	return k
 }

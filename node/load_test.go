@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/knell-auth/knell/events"
@@ -22,6 +23,7 @@ func TestSnapshotHasHolders(t *testing.T) {
 		for range 3 { // beats of the others, so that none of b is in the tail
 			time.Sleep(n.cfg.Lease / beatsPerLease)
 		}
+		synctest.Wait()
 		n.mu.RLock()
 		seq, digest := n.state.seq, n.state.digest
 		n.mu.RUnlock()

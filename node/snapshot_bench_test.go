@@ -175,7 +175,7 @@ func pauses(b *testing.B, n *Node, taking bool) {
 	done := make(chan error, 1)
 	go func() {
 		if !taking {
-			time.Sleep(6 * time.Second)
+			<-time.After(6 * time.Second)
 			done <- nil
 			return
 		}
@@ -207,13 +207,12 @@ func pauses(b *testing.B, n *Node, taking bool) {
 			b.Error(err)
 		}
 		verify = append(verify, time.Since(from))
-		time.Sleep(20 * time.Microsecond)
 		select {
 		case err := <-done:
 			if ended = true; err != nil {
 				b.Error(err)
 			}
-		default:
+		case <-time.After(20 * time.Microsecond):
 		}
 	}
 	b.ReportMetric(time.Since(began).Seconds(), "s-taken")
