@@ -69,14 +69,15 @@ type follower struct {
 	need   uint64             // greatest sequence that is known to exist
 
 	// What is being done about messages that did not arrive.
-	hold   bool      // nothing live is delivered before the log has been found to be the same
-	verify bool      // and for that the message at given has to be compared with anchor
-	wanted bool      // a reader has to be started, when there is none
-	doubt  bool      // hold was set since the reader began, so its success will not end it
-	reader *reader   // nil: none is running
-	pause  backoff   // before the next reader, after one that failed
-	short  time.Time // since when every reader has found the log to end before given; zero: the last one has not
-	moved  bool      // something arrived since the last poll
+	hold   bool     // nothing live is delivered before the log has been found to be the same
+	verify bool     // and for that the message at given has to be compared with anchor
+	wanted bool     // a reader has to be started, when there is none
+	doubt  bool     // hold was set since the reader began, so its success will not end it
+	reader *reader  // nil: none is running
+	pause  backoff  // before the next reader, after one that failed
+	short  patience // since when every reader has found the log to end before given
+	front  patience // since when it begins behind that
+	moved  bool     // something arrived since the last poll
 }
 
 func (f *follower) run(ctx context.Context) error {
@@ -268,13 +269,29 @@ func (f *follower) reconnected(s nats.Status) error {
 	return nil
 }
 
+// lasting returns the error that one of the readers' has become because it has lasted, nil while it may pass.
+func lasting(err error, short, front *patience) error {
+	if !errors.Is(err, errShort) {
+		*short = patience{}
+	} else if short.over(rewindConfirm) {
+		return fmt.Errorf("%w: %w", ErrRewound, err)
+	}
+	if !errors.Is(err, errNoFront) {
+		return nil // another leader's word is waited for while there is none
+	}
+	if front.over(frontConfirm) {
+		return fmt.Errorf("%w: %w", ErrTrimmed, err)
+	}
+	return nil
+}
+
 // readerEnded draws the conclusions when the reader is done. It reports whether another one is needed after a pause.
 func (f *follower) readerEnded() (again bool, err error) {
 	err = f.reader.end()
 	f.reader = nil
 	switch {
 	case err == nil:
-		f.short, f.pause = time.Time{}, backoff{}
+		f.short, f.front, f.pause = patience{}, patience{}, backoff{}
 		if !f.doubt {
 			f.hold, f.verify = false, false
 		}
@@ -289,12 +306,10 @@ func (f *follower) readerEnded() (again bool, err error) {
 		return false, err
 	case errors.Is(err, context.Canceled):
 		return false, nil // by reconnected, which wants another one, or with the context of Follow
-	case !errors.Is(err, errShort):
-		f.short = time.Time{}
-	case f.short.IsZero():
-		f.short = time.Now()
-	case time.Since(f.short) >= rewindConfirm:
-		return false, fmt.Errorf("%w: %w", ErrRewound, err)
+	default:
+		if err := lasting(err, &f.short, &f.front); err != nil {
+			return false, err
+		}
 	}
 	if f.pause.next == longestPause {
 		f.l.cfg.Logger.Warn("reading the log failed, trying again", "after", f.given, "error", err)

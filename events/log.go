@@ -36,6 +36,7 @@ type Log struct {
 	cfg     Config
 	created time.Time
 	acks    *acks
+	store   snapshotStream
 
 	// What Follow and Append tell each other. Both numbers only grow.
 	delivered atomic.Uint64 // newest sequence that Follow has delivered or is delivering

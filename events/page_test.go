@@ -62,7 +62,7 @@ type wireField struct{ name, field, kind string }
 
 func newVocabulary(t *testing.T) *vocabulary {
 	v := &vocabulary{t: t, structs: map[string]*ast.TypeSpec{}, about: map[string]string{}, wire: map[string][]wireField{}, types: map[string]events.Type{}}
-	for _, file := range []string{"vocabulary.go", "vocabulary_access.go", "fields.go", "fields_access.go"} {
+	for _, file := range []string{"vocabulary.go", "vocabulary_access.go", "vocabulary_retention.go", "fields.go", "fields_access.go"} {
 		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)

@@ -23,8 +23,16 @@ const (
 // errShort says that the log ends before what was delivered: it was rewound, or its leader does not know everything yet.
 var errShort = errors.New("events: log ends early")
 
-// errIncomplete says that the server that leads lacks the beginning of the log. It is asked again until another one leads.
+// errIncomplete says that the server that leads lacks messages. It is asked again until another one leads.
 var errIncomplete = errors.New("events: leader lacks messages")
+
+// errNoFront says that the server that leads lacks the beginning of the log, which may have been trimmed: then another one that
+// leads will say the same.
+var errNoFront = errors.New("events: leader lacks the beginning")
+
+// frontConfirm is for how long all that lead must lack what is next until it counts as trimmed. The replica of a server whose copy is
+// damaged ends before, and the server with it.
+const frontConfirm = 20 * time.Second
 
 // job is what a reader has to do.
 type job struct {
@@ -133,12 +141,23 @@ func (l *Log) leads(st Stat, after uint64) error {
 		return fmt.Errorf("%w: at %d, and %d was delivered", errShort, st.Last, after)
 	case st.First > after+1 && st.Replicas > 1 && st.Leader != l.cfg.Node:
 		// The copy of one server may be damaged. It leads for now; its own node sees the same and ends.
-		return fmt.Errorf("%w: %s, which leads, has %d for the first, and %d is next", errIncomplete, st.Leader, st.First, after+1)
+		return fmt.Errorf("%w: %s, which leads, has %d for the first, and %d is next", errNoFront, st.Leader, st.First, after+1)
 	case st.First > after+1:
-		return fmt.Errorf("%w: %d is next, and this copy of the log begins at %d; if it is damaged, move the data directory away and start again",
-			ErrTrimmed, after+1, st.First)
+		return fmt.Errorf("%w: %d is next, and this copy of the log begins at %d; it begins again from a snapshot when it is started again; "+
+			"if it does not, its copy is damaged: move the data directory away", ErrTrimmed, after+1, st.First)
 	}
 	return nil
+}
+
+// patience is for how long something is not as it must be.
+type patience struct{ since time.Time }
+
+// over reports whether that has been so for as long as limit. It begins with the first call.
+func (p *patience) over(limit time.Duration) bool {
+	if p.since.IsZero() {
+		p.since = time.Now()
+	}
+	return time.Since(p.since) >= limit
 }
 
 // pull reads the messages from next to target through a consumer of its own, made for the purpose: one in memory, without

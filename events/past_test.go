@@ -22,7 +22,7 @@ func TestLeads(t *testing.T) {
 		{"ends early and nobody leads", Stat{First: 1, Last: 99, Replicas: 3}, errIncomplete},
 		{"ends early, the only copy", Stat{First: 1, Last: 99, Replicas: 1}, errShort},
 		{"goes on though nobody leads", Stat{First: 1, Last: 120, Replicas: 3}, nil},
-		{"trimmed at another leader", Stat{First: 102, Last: 120, Replicas: 3, Leader: "b"}, errIncomplete},
+		{"trimmed at another leader", Stat{First: 102, Last: 120, Replicas: 3, Leader: "b"}, errNoFront},
 		{"trimmed here", Stat{First: 102, Last: 120, Replicas: 3, Leader: "a"}, ErrTrimmed},
 		{"created anew", Stat{First: 1, Last: 120, Replicas: 3, Leader: "b", Created: created.Add(1)}, ErrRewound},
 	} {

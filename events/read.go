@@ -3,8 +3,6 @@ package events
 import (
 	"context"
 	"errors"
-	"fmt"
-	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -18,7 +16,7 @@ import (
 // Follow's. Any number of calls may run at once, also beside Follow; each holds a few batches at a time, however much it reads.
 func (l *Log) Read(ctx context.Context, after, upTo uint64, deliver func([]Message) error) error {
 	var pause backoff
-	var short time.Time // since when every reader has found the log to end before upTo
+	var short, front patience // since when every reader has found the log to end before upTo, or to begin behind after
 	j := job{after: after, upTo: upTo}
 	for j.after < upTo {
 		begin := j.after
@@ -33,12 +31,9 @@ func (l *Log) Read(ctx context.Context, after, upTo uint64, deliver func([]Messa
 			return ctx.Err()
 		case errors.Is(err, ErrRewound), errors.Is(err, ErrTrimmed), errors.Is(err, nats.ErrConnectionClosed):
 			return err
-		case !errors.Is(err, errShort):
-			short = time.Time{}
-		case short.IsZero():
-			short = time.Now()
-		case time.Since(short) >= rewindConfirm:
-			return fmt.Errorf("%w: %w", ErrRewound, err)
+		}
+		if err := lasting(err, &short, &front); err != nil {
+			return err
 		}
 		if j.after > begin {
 			pause = backoff{}

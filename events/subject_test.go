@@ -28,6 +28,8 @@ func TestSubjects(t *testing.T) {
 		events.TypeNodeLeft:          "knell.node.n1",
 		events.TypeNodeKey:           "knell.node.n1",
 		events.TypeLevelRaised:       "knell.node.n1",
+		events.TypeNodeSnapshot:      "knell.node.n1",
+		events.TypeNodeTrimmed:       "knell.node.n1",
 		events.TypeClientToken:       "knell.event.session." + bucket("svc"),
 		events.TypeClientCreated:     "knell.event.account." + bucket("svc"),
 		events.TypeSecretClient:      "knell.secret." + bucket("svc"),

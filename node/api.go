@@ -89,6 +89,8 @@ type Status struct {
 	Users       int           `json:"users"`
 	Sessions    int           `json:"sessions"`
 	Revoked     int           `json:"revoked"`
+	LogFirst    uint64        `json:"log_first"` // the log begins here
+	Snapshot    uint64        `json:"snapshot"`  // sequence of the newest snapshot that most replicas have made; 0: none is known
 	LogBytes    int64         `json:"log_bytes"`
 	LogMaxBytes int64         `json:"log_max_bytes"`
 	LogSheds    string        `json:"log_sheds,omitempty"` // what it has no room for: attempts, then logins, accounts, everything

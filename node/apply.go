@@ -19,7 +19,7 @@ var errDiverged = errors.New("state differs from the other replicas'")
 
 // follow is the apply loop: the only writer of the state.
 func (n *Node) follow() {
-	err := n.cfg.Log.Follow(n.ctx, 0, n.deliver)
+	err := n.cfg.Log.Follow(n.ctx, n.hot.applied.Load(), n.deliver)
 	if n.ctx.Err() == nil {
 		n.fatal(fmt.Errorf("log: %w", err))
 	}
@@ -252,8 +252,13 @@ func (n *Node) hear(from string, data []byte) {
 func (n *Node) sameDigest(seq uint64, d events.ID) (known, same bool) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	if seq == 0 || n.keeping.broken.noDigest || seq > n.state.seq || seq+digestRing <= n.state.seq {
+	if n.keeping.broken.noDigest || seq > n.state.seq || !n.keeping.inRing(seq, n.state.seq) {
 		return false, false
 	}
 	return true, n.keeping.ring[seq%digestRing] == d
+}
+
+// inRing reports whether the digest at seq is in the ring of a replica that has applied everything up to applied.
+func (k *keeping) inRing(seq, applied uint64) bool {
+	return seq != 0 && seq >= k.ringFrom && seq+digestRing > applied
 }

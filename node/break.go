@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/binary"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -116,10 +117,13 @@ func (n *Node) skips(e *events.Event) bool {
 
 // leaveOut returns what the fold gets instead of e. n.mu is held.
 func (n *Node) leaveOut(seq uint64, e *events.Event) *events.Event {
-	if n.cfg.Break&(fence.SkipMessage|fence.NoValidation|fence.NoDedupe) == 0 {
+	if n.cfg.Break&(fence.SkipMessage|fence.NoValidation|fence.NoDedupe|fence.NoMajority) == 0 {
 		return e
 	}
 	other := *e
+	if _, trims := e.Data.(*events.NodeTrimmed); trims && n.cfg.Break&fence.NoMajority != 0 {
+		n.state.agreeAll()
+	}
 	if n.cfg.Break&fence.SkipMessage != 0 && n.skips(e) {
 		other.Data = nil
 		n.log.Warn("mutation: message skipped", "seq", seq, "from", e.Node)
@@ -131,6 +135,17 @@ func (n *Node) leaveOut(seq uint64, e *events.Event) *events.Event {
 		other.Data = n.state.revalidated(e.Data)
 	}
 	return &other
+}
+
+// agreeAll makes every snapshot one that all replicas have made.
+func (s *state) agreeAll() {
+	for _, k := range s.checks {
+		for _, m := range s.members {
+			if !slices.Contains(k.nodes, m.node) {
+				k.nodes = append(k.nodes, m.node)
+			}
+		}
+	}
 }
 
 // knows reports whether id is remembered.

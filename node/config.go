@@ -34,25 +34,25 @@ type Log interface {
 
 // Config configures a node. The zero value of each field is safe.
 type Config struct {
-	Name        string           // replica's name, [a-z0-9-]{1,32}; required
-	Dir         string           // the replica's own directory: signing keys and checkpoint; required
-	Log         Log              // required
-	Issuer      string           // "iss"; required
-	Audience    string           // "aud"; required
-	Alg         string           // algorithm of this replica's tokens: "EdDSA", "ES256" or "RS256"; "": as before, or EdDSA
-	Lease       time.Duration    // 0: DefaultLease
-	AccessTTL   time.Duration    // life of an access token; 0: 5 min
-	RefreshIdle time.Duration    // a refresh token ends when unused for so long; 0: 24 h
-	SessionTTL  time.Duration    // no refresh reaches beyond this; 0: 30 days
-	Remembered  Remembered       // instead of the two above, for users who ask for it
-	Basic       bool             // user name and password are a credential for requests (RFC 7617); false: only for log-ins
-	Grace       time.Duration    // a refresh token may be presented twice within it; 0: 30 s; negative: never
-	CacheTokens int              // verified tokens remembered; 0: 131,072
-	Password    password.Config  // hashing
-	Hasher      *password.Hasher // shared by the nodes of one process, so that its cap is the machine's; nil: an own one, by Password
-	Limits      Limits           // of guesses and refreshes
-	Recording   Recording        // what events tell of where a request came from
-	Logger      *slog.Logger     // nil: nothing is logged
+	Name        string          // replica's name, [a-z0-9-]{1,32}; required
+	Dir         string          // the replica's own directory: signing keys and checkpoint; required
+	Log         Log             // required
+	Issuer      string          // "iss"; required
+	Audience    string          // "aud"; required
+	Alg         string          // algorithm of this replica's tokens: "EdDSA", "ES256" or "RS256"; "": as before, or EdDSA
+	Lease       time.Duration   // 0: DefaultLease
+	AccessTTL   time.Duration   // life of an access token; 0: 5 min
+	RefreshIdle time.Duration   // a refresh token ends when unused for so long; 0: 24 h
+	SessionTTL  time.Duration   // no refresh reaches beyond this; 0: 30 days
+	Remembered  Remembered      // instead of the two above, for users who ask for it
+	Basic       bool            // user name and password are a credential for requests (RFC 7617); false: only for log-ins
+	Grace       time.Duration   // a refresh token may be presented twice within it; 0: 30 s; negative: never
+	CacheTokens int             // verified tokens remembered; 0: 131,072
+	Password    password.Config // hashing
+	Limits      Limits          // of guesses and refreshes
+	Retention   Retention       // of events; the zero value keeps all, and every start reads them
+	Recording   Recording       // what events tell of where a request came from
+	Logger      *slog.Logger    // nil: nothing is logged
 	Build
 }
 
@@ -105,11 +105,9 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.Grace, 30*time.Second)
 	setDefault(&c.CacheTokens, 1<<17)
 	c.Limits = c.Limits.withDefaults()
+	setDefault(&c.Retention.Every, defaultSnapshotEvery)
 	setDefault(&c.Recording.Address, RecordPlain)
 	setDefault(&c.Recording.Agent, RecordPlain)
-	if c.Hasher == nil {
-		c.Hasher = password.New(c.Password)
-	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -124,6 +122,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("node: remembered sessions must not be shorter than others")
 	case c.AccessTTL > maxAccessTTL:
 		return c, errors.New("node: access tokens live at most 24h")
+	case c.Retention.Age != 0 && c.Retention.Age < minRetention:
+		return c, fmt.Errorf("node: events are kept for %v at least", minRetention)
 	case c.CacheTokens < 0:
 		return c, errors.New("node: CacheTokens must not be negative")
 	}

@@ -60,7 +60,8 @@ func startEmbedded(ctx context.Context, t testing.TB, name string, routes []stri
 	if err != nil {
 		return nil, err
 	}
-	n, err := Start(ctx, Config{Name: name, Dir: dir, Log: log, Issuer: "https://knell.test", Audience: "api", Password: cheap})
+	n, err := Start(ctx, Config{Name: name, Dir: dir, Log: log, Issuer: "https://knell.test", Audience: "api", Password: cheap,
+		Retention: Retention{Store: log, Trim: srv.TrimLog}})
 	if err != nil {
 		return nil, err
 	}

@@ -57,10 +57,14 @@ func (n *Node) ReadLog(ctx context.Context, after, upTo uint64, deliver func(Log
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(n.ctx, cancel)()
-	r := logReading{state: newState(), after: after, deliver: deliver}
+	from, err := n.stateBefore(ctx, after)
+	if err != nil {
+		return LogEnd{}, err
+	}
+	r := logReading{state: from, after: after, deliver: deliver}
 	// Now, because the ring of digests goes on while the log is read.
 	own := n.digestAt(upTo)
-	if err := n.cfg.Log.Read(ctx, 0, upTo, r.take); err != nil {
+	if err := n.cfg.Log.Read(ctx, from.seq, upTo, r.take); err != nil {
 		if n.ctx.Err() != nil && errors.Is(err, context.Canceled) {
 			err = ErrClosed
 		}
@@ -69,11 +73,28 @@ func (n *Node) ReadLog(ctx context.Context, after, upTo uint64, deliver func(Log
 	return LogEnd{Seq: upTo, Digest: r.state.digest, Applied: own, Withheld: r.withheld}, nil
 }
 
+// stateBefore returns a state of its own to read on from, at after or before it: an empty one, or a snapshot's when the log was
+// trimmed. ErrTrimmed says from where on the log can be read.
+func (n *Node) stateBefore(ctx context.Context, after uint64) (*state, error) {
+	first, _ := n.LogBegins()
+	if first == 1 {
+		return newState(), nil
+	}
+	if n.cfg.Retention.Store == nil {
+		return nil, trimmedBefore(first)
+	}
+	s, err := n.snapshotUpTo(ctx, after, func(k events.Snapshot) bool { return k.Seq+1 >= first })
+	if err == nil && s == nil {
+		err = fmt.Errorf("%w, and the oldest snapshot comes after %d", trimmedBefore(first), after)
+	}
+	return s, err
+}
+
 // digestAt returns this replica's digest at seq, zero when it has forgotten it.
 func (n *Node) digestAt(seq uint64) events.ID {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	if seq == 0 || seq+digestRing <= n.state.seq {
+	if !n.keeping.inRing(seq, n.state.seq) {
 		return events.ID{}
 	}
 	return n.keeping.ring[seq%digestRing]

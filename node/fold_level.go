@@ -2,14 +2,18 @@ package node
 
 import (
 	"slices"
+	"time"
 
 	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/fence"
 )
 
 // roster is what the log says about the lives of replicas, as far as it decides what may be written.
 type roster struct {
 	level   uint32 // schema level of the events that may follow; 1 until a LevelRaised
 	members map[events.ID]member
+	pulse   uint64 // milliseconds that all replicas together have lived, as their beats tell: see holders
+	retention
 }
 
 // member is a life that has joined.
@@ -18,6 +22,12 @@ type member struct {
 	level uint32 // newest schema level that it knows
 	until int64  // Unix nanoseconds of log time: unless it is heard of again, it counts as gone after that
 	gone  bool   // it said so, or its successor did; kept, so that a beat that it left in flight does not bring it back
+	pulse uint64 // of the roster when it was heard of last
+	lease uint64 // milliseconds, the longest that it announced
+
+	// What it said when it joined; joined is the sequence, 0 when that has been forgotten.
+	joined           uint64
+	issuer, audience string
 }
 
 // live reports whether m has to be reckoned with.
@@ -43,13 +53,17 @@ const memberMargin = margin * 1e9
 func (s *state) foldReplica(seq uint64, e *events.Event) voidReason {
 	switch d := e.Data.(type) {
 	case *events.NodeJoined:
-		return s.foldNodeJoined(e, d)
+		return s.foldNodeJoined(seq, e, d)
 	case *events.NodeLeft:
 		return s.foldNodeLeft(d)
 	case *events.NodeKey:
 		return s.foldNodeKey(seq, e, d)
 	case *events.LevelRaised:
 		return s.foldLevelRaised(d)
+	case *events.NodeSnapshot:
+		return s.foldNodeSnapshot(seq, e, d)
+	case *events.NodeTrimmed:
+		return s.foldNodeTrimmed(seq, d)
 	default:
 		return s.foldClient(seq, e)
 	}
@@ -57,17 +71,18 @@ func (s *state) foldReplica(seq uint64, e *events.Event) voidReason {
 
 // foldNodeJoined takes a life in, unless there may be events that it cannot read. Its own replica ends then, when it comes to the
 // event that says so, before it has held a lease.
-func (s *state) foldNodeJoined(e *events.Event, d *events.NodeJoined) voidReason {
+func (s *state) foldNodeJoined(seq uint64, e *events.Event, d *events.NodeJoined) voidReason {
 	s.depart(d.Replaces)
 	if d.Level < s.level {
 		return voidLevel
 	}
 	for inc, m := range s.members {
-		if m.until < s.logTime {
+		if m.until < s.logTime && !s.mayHold(m) {
 			delete(s.members, inc)
 		}
 	}
-	s.members[d.Incarnation] = member{node: e.Node, level: d.Level, until: s.logTime + memberMargin}
+	s.members[d.Incarnation] = member{node: e.Node, level: d.Level, until: s.logTime + memberMargin, pulse: s.pulse,
+		joined: seq, issuer: d.Issuer, audience: d.Audience}
 	return ""
 }
 
@@ -85,9 +100,42 @@ func (s *state) depart(inc events.ID) {
 
 // foldPing notes that a life goes on. One that had been forgotten is back.
 func (s *state) foldPing(p *events.Ping) {
+	lease := uint64(millis(p.LeaseMillis) / time.Millisecond)
+	s.pulse += lease / beatsPerLease
 	if m := s.members[p.Incarnation]; !m.gone {
-		s.members[p.Incarnation] = member{node: p.Node, level: p.Level, until: s.logTime + int64(millis(p.LeaseMillis)) + memberMargin}
+		m.node, m.level, m.until = p.Node, p.Level, s.logTime+int64(millis(p.LeaseMillis))+memberMargin
+		m.pulse, m.lease = s.pulse, max(m.lease, lease)
+		s.members[p.Incarnation] = m
 	}
+}
+
+// longSilent is after how many of the longest leases a life that is silent is sure to hold none any more.
+const longSilent = 16
+
+// mayHold reports whether m may hold a lease from a beat that is in the log. That is not for log time to say, which jumps when one
+// clock is set forward. A replica beats beatsPerLease times a lease, by its monotonic clock: so the beats of others tell how much
+// time has passed since those of m ended, whatever their wall clocks show, if what they count together is divided among all that may
+// be there.
+func (s *state) mayHold(m member) bool {
+	if m.gone {
+		return false
+	}
+	lease := m.lease
+	for _, other := range s.members {
+		lease = max(lease, other.lease)
+	}
+	return s.pulse-m.pulse <= longSilent*lease*uint64(len(s.members))
+}
+
+// holders returns who may hold a lease from a beat that was folded.
+func (s *state) holders() []fence.Holder {
+	var list []fence.Holder
+	for inc, m := range s.members {
+		if s.mayHold(m) {
+			list = append(list, fence.Holder{Inc: fence.Incarnation(inc), Length: millis(m.lease)})
+		}
+	}
+	return list
 }
 
 // foldLevelRaised lets events of a schema level follow, if every live replica knows it.

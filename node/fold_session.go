@@ -202,36 +202,38 @@ func sessionEnd(ses *session) int64 {
 	return max(min(ses.idleExpires, ses.expires), ses.lastExpires)
 }
 
-// sweep forgets sessions and revocations that ended more than a margin before log time.
+// sweep forgets sessions and revocations that ended more than a margin before log time. It does so in the order in which the
+// sessions started: in which minute one was filed shall not matter, so that it need not be in a snapshot.
 func (s *state) sweep() {
 	minute := s.logTime / 1e9 / 60
-	if s.swept == 0 || minute-s.swept > int64(len(s.expiry))+60 {
-		s.sweepAll(minute)
+	if minute == s.swept {
 		return
 	}
-	for ; s.swept < minute; s.swept++ {
-		s.sweepMinute(s.swept, minute)
-		s.revoked.Purge(minute * 60)
-	}
-}
-
-// sweepAll is sweep for the first beat and for a jump of log time: it visits the minutes that exist, not those that passed.
-func (s *state) sweepAll(minute int64) {
-	var due []int64
-	for m := range s.expiry {
-		if m < minute {
-			due = append(due, m)
+	var ended []*session
+	if s.swept == 0 || minute-s.swept > int64(len(s.expiry))+60 {
+		// The first beat, or a jump of log time: visit the minutes that exist, not those that passed.
+		for m := range s.expiry {
+			if m < minute {
+				ended = s.sweepMinute(m, minute, ended)
+			}
+		}
+	} else {
+		for m := s.swept; m < minute; m++ {
+			ended = s.sweepMinute(m, minute, ended)
 		}
 	}
-	slices.Sort(due)
-	for _, m := range due {
-		s.sweepMinute(m, minute)
+	slices.SortFunc(ended, func(a, b *session) int { return cmp.Compare(a.start, b.start) })
+	for _, ses := range ended {
+		if s.sessions[ses.id] == ses { // one may have been filed twice
+			s.forget(ses)
+		}
 	}
 	s.revoked.Purge(minute * 60)
 	s.swept = minute
 }
 
-func (s *state) sweepMinute(m, now int64) {
+// sweepMinute adds the sessions of a minute that have ended to ended, and files the others anew.
+func (s *state) sweepMinute(m, now int64, ended []*session) []*session {
 	ids := s.expiry[m]
 	delete(s.expiry, m)
 	for _, id := range ids {
@@ -241,9 +243,10 @@ func (s *state) sweepMinute(m, now int64) {
 		case sessionMinute(ses) >= now:
 			s.expiry[sessionMinute(ses)] = append(s.expiry[sessionMinute(ses)], id)
 		default:
-			s.forget(ses)
+			ended = append(ended, ses)
 		}
 	}
+	return ended
 }
 
 // link puts ses at the head of its user's list.

@@ -36,6 +36,7 @@ type keeping struct {
 
 	begun, granted chan struct{}         // closed once
 	ring           [digestRing]events.ID // guarded by Node.mu
+	ringFrom       uint64                // no digest before this sequence is in ring; set before the apply loop runs
 	mark           mark                  // of an earlier life; set before the apply loop runs, then read by it alone
 	saved          kept
 	broken         broken
@@ -59,7 +60,7 @@ const (
 )
 
 func (k *keeping) init(n *Node, id identity) {
-	k.machine = fence.New(fence.Config{Self: fence.Incarnation(n.life.inc), Length: n.cfg.Lease, Break: n.cfg.Break}, n.clock.read(), nil)
+	k.machine = fence.New(n.fenceConfig(), n.clock.read(), nil)
 	k.peers, k.joined = map[events.ID]*peer{}, map[events.ID]joining{}
 	k.owed, k.told = map[string]int{}, map[string]int{}
 	k.begun, k.granted = make(chan struct{}), make(chan struct{})
@@ -67,6 +68,10 @@ func (k *keeping) init(n *Node, id identity) {
 	k.broken.noDigest = n.cfg.Break&fence.NoDigest != 0
 	k.saved.identity = id
 	k.saved.Incarnation, k.saved.Lock = n.life.inc.String(), inode(n.life.lock)
+}
+
+func (n *Node) fenceConfig() fence.Config {
+	return fence.Config{Self: fence.Incarnation(n.life.inc), Length: n.cfg.Lease, Break: n.cfg.Break}
 }
 
 // begin notes that the log has its first event. Called by the apply loop.

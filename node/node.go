@@ -76,7 +76,7 @@ type signing struct {
 // ready reports whether this replica may issue tokens.
 func (s *signing) ready() bool { return s.with.Load() != nil }
 
-// Start replays the log, joins, publishes this replica's signing keys and returns when it holds a lease and may issue
+// Start replays the log, from the newest snapshot on if there is one, joins, publishes this replica's signing keys and returns when it holds a lease and may issue
 // tokens. ctx serves construction only. On error nothing is left running.
 func Start(ctx context.Context, cfg Config) (*Node, error) { return startAt(ctx, cfg, events.Level) }
 
@@ -117,7 +117,7 @@ func prepare(cfg Config, level uint32) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, log: cfg.Logger.With("node", cfg.Name), clock: newClock(faultsOf(cfg.Name)), life: life{events.NewID(), id.previous(lock), lock, level},
-		hasher: cfg.Hasher, state: newState(), fenced: make(chan struct{}),
+		hasher: password.New(cfg.Password), state: newState(), fenced: make(chan struct{}),
 		jobs: make(chan func(context.Context), 256),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
@@ -141,6 +141,9 @@ func prepare(cfg Config, level uint32) (*Node, error) {
 
 // start runs the goroutines and joins.
 func (n *Node) start(ctx context.Context) error {
+	if err := n.load(ctx); err != nil {
+		return err
+	}
 	stopListen, err := n.cfg.Log.Listen(n.hear)
 	if err != nil {
 		return err
@@ -168,6 +171,7 @@ func (n *Node) start(ctx context.Context) error {
 		return err
 	}
 	n.work.Go(n.renewKeys)
+	n.work.Go(n.retain)
 	return nil
 }
 

@@ -40,6 +40,18 @@ func (p *past) note(seq uint64, void voidReason, logTime int64) {
 	}
 }
 
+// forget drops what concerns the log before the sequence first alone.
+func (p *past) forget(first uint64) {
+	i, _ := slices.BinarySearch(p.voids, first<<voidBits)
+	p.voids = slices.Clone(p.voids[i:])
+	n := 0
+	for n+1 < len(p.minutes) && p.minutes[n+1] <= first {
+		n++
+	}
+	p.minutes = slices.Clone(p.minutes[n:])
+	p.first += int64(n)
+}
+
 // maxQuietMinutes bounds what one message adds to minutes.
 const maxQuietMinutes = 2 * 366 * 24 * 60
 

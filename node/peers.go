@@ -17,7 +17,7 @@ func (k *keeping) observePeer(p events.Ping, seq uint64) {
 	}
 	known.applied = max(known.applied, p.Applied)
 	known.lastBeat = seq
-	if p.Applied == 0 || p.Applied >= seq || p.Applied+digestRing <= seq {
+	if p.Applied >= seq || !k.inRing(p.Applied, seq) {
 		return
 	}
 	known.digest = otherDigest

@@ -144,13 +144,16 @@ func (n *Node) openReading(ctx context.Context, q EventQuery, deliver func(Event
 // findFirst moves the beginning behind what the log has no more, unless that is what was asked for.
 func (r *reading) findFirst(ctx context.Context) error {
 	stat, err := r.n.firstStat(ctx)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case r.after != 0 && r.after+1 < stat.First:
-		return fmt.Errorf("%w: it begins at %d", ErrTrimmed, stat.First)
-	case r.at+1 < stat.First:
-		r.at = stat.First - 1
+	}
+	// What the log has decided to do without may be there still; which of it is void is not known any more.
+	begins, _ := r.n.LogBegins()
+	switch first := max(stat.First, begins); {
+	case r.after != 0 && r.after+1 < first:
+		return trimmedBefore(first)
+	case r.at+1 < first:
+		r.at = first - 1
 	}
 	return nil
 }
@@ -309,8 +312,11 @@ func (r *reading) look(m *events.Message) error {
 		return fmt.Errorf("message %d: %w", m.Seq, err)
 	}
 	r.n.mu.RLock()
-	void := r.n.state.past.void(m.Seq)
+	void, begins := r.n.state.past.void(m.Seq), r.n.state.first
 	r.n.mu.RUnlock()
+	if m.Seq < begins {
+		return trimmedBefore(begins)
+	}
 	if !f.Public() || !r.match.match(f, void != "") || m.Seq <= r.after {
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 type room struct {
 	bytes, limit atomic.Int64
 	own          ownGuesses
+	retaining    retaining
 
 	mu    sync.Mutex
 	level int // how many of sheds do not go into the log any more; guarded by mu

@@ -29,6 +29,7 @@ func (n *Node) Status() Status {
 		s.Lease = max(0, lease.Remaining(now))
 	}
 	n.mu.RLock()
+	s.LogFirst, s.Snapshot = max(n.state.first, 1), n.room.retaining.newest.Load()
 	s.Epoch, s.Applied, s.Digest = n.state.epoch.String(), n.state.seq, n.state.digest.String()
 	s.Users, s.Sessions, s.Revoked = len(n.state.users), len(n.state.sessions), n.state.revoked.Len()
 	n.mu.RUnlock()

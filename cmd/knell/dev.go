@@ -236,7 +236,8 @@ func (c *devCmd) start(l *listeners, dir string, t *terminal) (*demo, error) {
 			NATS: natsd.Config{Cluster: &natsd.Cluster{
 				Name: "knell-dev", Listen: routes[i], Routes: routes, Secret: secret,
 			}},
-			Node: node.Config{Issuer: d.front, Audience: "knell", Build: node.Build{Version: version(), Break: broken}, Hasher: hasher, Basic: true},
+			Node: node.Config{Issuer: d.front, Audience: "knell", Build: node.Build{Version: version(), Break: broken}, Basic: true,
+				Password: password.Config{Shared: hasher}},
 			HTTP: httpapi.Config{
 				TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}, PasswordGrant: true,
 			},

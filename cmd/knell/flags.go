@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // address is a host:port to listen on.
@@ -60,6 +61,29 @@ var units = []struct {
 	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
 	{"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12},
 	{"K", 1 << 10}, {"M", 1 << 20}, {"G", 1 << 30}, {"T", 1 << 40}, {"B", 1}, {"", 1},
+}
+
+// age is a length of time, which may be given in days.
+type age time.Duration
+
+// UnmarshalText implements encoding.TextUnmarshaler: it takes 90d, 36h, 0 and forever, which is 0.
+func (a *age) UnmarshalText(text []byte) error {
+	s := string(text)
+	if s == "forever" || s == "0" {
+		*a = 0
+		return nil
+	}
+	if days, found := strings.CutSuffix(s, "d"); found {
+		n, err := strconv.ParseUint(days, 10, 16)
+		*a = age(n) * age(24*time.Hour)
+		if err == nil {
+			return nil
+		}
+	} else if d, err := time.ParseDuration(s); err == nil && d >= 0 {
+		*a = age(d)
+		return nil
+	}
+	return fmt.Errorf("%q is not a length of time such as 90d or 36h", text)
 }
 
 // maxSize is larger than any disk and far from overflow, in bytes.

@@ -62,6 +62,7 @@ type clusterFlags struct {
 	NatsKey           string        `env:"KNELL_NATS_KEY" placeholder:"FILE" help:"Its key."`
 	Lease             time.Duration `env:"KNELL_LEASE" default:"0s" placeholder:"DURATION" help:"How long a replica that is cut off goes on to answer, and a logout waits for it at most; the same on all replicas. Default: 5s; 15s with --nats-url or --fixed-timers."`
 	LogMaxBytes       size          `env:"KNELL_LOG_MAX_BYTES" default:"${logMaxBytes}" help:"Limit of the log; a greater one at a later start raises it."`
+	Retain            age           `env:"KNELL_RETAIN" default:"90d" help:"How long the log keeps events, such as 90d or 2160h; 0 or forever: always. The same on all replicas."`
 	FixedTimers       bool          `env:"KNELL_FIXED_TIMERS" help:"Leave nats-server's own election timers (4 to 9 s); leases must be longer."`
 }
 

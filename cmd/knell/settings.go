@@ -34,6 +34,9 @@ const (
 // minLog is the smallest log that is worth a start, in bytes: beats alone take 13 MB a day.
 const minLog = 64 << 20
 
+// minRetain is how long events are kept at least, if they are not kept for ever.
+const minRetain = time.Hour
+
 // minSecret is the least length of a cluster secret, in bytes.
 const minSecret = 16
 
@@ -70,6 +73,7 @@ func (c *serveCmd) config() (replica.Config, error) {
 		Node:        c.Tokens.node(),
 		HTTP:        httpapi.Config{Sync: c.External.sync(), PasswordGrant: c.Tokens.PasswordGrant},
 	}
+	cfg.Node.Retention.Age = time.Duration(c.Cluster.Retain)
 	cfg.Node.Limits, cfg.HTTP.Origins = c.Limits.limits(), c.Edges.CORSOrigin
 	cfg.Node.Recording = c.Privacy.recording()
 	if c.Edges.TLSCert != "" {
@@ -139,6 +143,7 @@ func (f *clusterFlags) check(m mode) []error {
 		unless(m == clustered || f.Replicas <= 1, "--replicas %d needs a cluster: --cluster-listen and --routes", f.Replicas),
 		unless(m != clustered || f.Replicas <= len(f.Routes), "--replicas %d: --routes names only %d replicas", f.Replicas, len(f.Routes)),
 		unless(f.LogMaxBytes >= minLog, "--log-max-bytes %d: want at least 64MiB", f.LogMaxBytes),
+		unless(f.Retain == 0 || time.Duration(f.Retain) >= minRetain, "--retain %v: want 1h or more, or forever", time.Duration(f.Retain)),
 	}
 }
 

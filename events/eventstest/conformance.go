@@ -66,6 +66,8 @@ func Run(t *testing.T, open func(t *testing.T) Cluster) {
 		{"log shorter than the position", checkShort},
 		{"read while cut off", checkReadCut},
 		{"read a re-created log", checkReadRecreated},
+		{"snapshots", checkSnapshots},
+		{"trimmed log", checkTrimmed},
 	} {
 		t.Run(check.name, func(t *testing.T) { check.run(t, open(t)) })
 	}

@@ -45,6 +45,7 @@ type Memory struct {
 	ids       map[events.ID]uint64
 	nodes     map[string]*Node
 	listeners map[string][]*listener // by the name of the node that listens
+	snapshots []stored
 }
 
 // entry is one message of the log.

@@ -24,7 +24,9 @@ type Node struct {
 	cut       bool
 	delays    Delays
 	onAppend  func(*events.Event) Fault
-	drop      func(to string, data []byte) bool
+
+	onSnapshot func(events.Snapshot) Fault
+	drop       func(to string, data []byte) bool
 }
 
 // Fault is what happens to one append.

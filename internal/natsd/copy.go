@@ -20,17 +20,20 @@ const (
 	copyPatience = 10 * time.Second // for the server to open its copy, and to repair what it can
 )
 
+// Begins returns where the log begins for whoever has applied so much of it. nil: that is not known yet.
+type Begins func() (first, applied uint64)
+
 // CheckCopy returns when the server's copy of the log is open and whole, or there is none to hold. It returns an error that
 // wraps ErrIncomplete when the copy still lacks messages after 10 s or at ctx's end, and nil when it is not open by then:
 // CopyLacks is to be asked again later.
-func (s *Server) CheckCopy(ctx context.Context) error {
+func (s *Server) CheckCopy(ctx context.Context, begins Begins) error {
 	ctx, cancel := context.WithTimeout(ctx, copyPatience)
 	defer cancel()
 	if !s.holdsCopy(ctx) {
 		return nil
 	}
 	for {
-		known, err := s.copyLacks()
+		known, err := s.copyLacks(begins)
 		if known && err == nil {
 			return nil
 		}
@@ -43,8 +46,8 @@ func (s *Server) CheckCopy(ctx context.Context) error {
 }
 
 // CopyLacks returns an error that wraps ErrIncomplete if the server's copy of the log lacks messages, as far as it is open.
-func (s *Server) CopyLacks() error {
-	_, err := s.copyLacks()
+func (s *Server) CopyLacks(begins Begins) error {
+	_, err := s.copyLacks(begins)
 	return err
 }
 
@@ -112,11 +115,22 @@ func (s *Server) holders(ctx context.Context) ([]string, error) {
 	return list, nil
 }
 
-// copyLacks looks at the store itself, not at what a leader says. The log has no holes and is not trimmed, so a complete copy
-// begins at 1.
-func (s *Server) copyLacks() (known bool, err error) {
+// copyLacks looks at the store itself, not at what a leader says. The log has no holes, so a complete copy holds all between its
+// first and its last message, and it begins where the log itself says that it does.
+func (s *Server) copyLacks(begins Begins) (known bool, err error) {
 	st, known := s.copyState()
-	return known, lacks(st.FirstSeq, st.LastSeq, st.Msgs)
+	if !known {
+		return false, nil
+	}
+	if begins == nil {
+		return true, lacks(st.FirstSeq, st.LastSeq, st.Msgs, st.FirstSeq)
+	}
+	// In this order: what is trimmed was decided by a message that this copy has.
+	first, applied := begins()
+	if st.FirstSeq > first && applied < st.LastSeq {
+		return false, nil
+	}
+	return true, lacks(st.FirstSeq, st.LastSeq, st.Msgs, first)
 }
 
 // copyState returns what the store of the log has; ok is false when it is not open.
@@ -133,13 +147,15 @@ func (s *Server) copyState() (st server.StreamState, ok bool) {
 	return st, false
 }
 
-// lacks says what a store from first to last lacks that holds so many messages.
-func lacks(first, last, messages uint64) error {
+// lacks says what a store from first to last lacks that holds so many messages of a log that begins at begin. It may have more.
+func lacks(first, last, messages, begin uint64) error {
+	first = max(first, 1) // of an empty store it may be 0
 	switch {
-	case first > 1:
+	case first > max(begin, 1):
 		return fmt.Errorf("%w: it begins at message %d; move the data directory away and start again, and the other replicas fill a new one", ErrIncomplete, first)
-	case messages < last:
-		return fmt.Errorf("%w: it has %d of %d messages; move the data directory away and start again, and the other replicas fill a new one", ErrIncomplete, messages, last)
+	case messages+first < last+1:
+		return fmt.Errorf("%w: it has %d of %d messages; move the data directory away and start again, and the other replicas fill a new one",
+			ErrIncomplete, messages, last+1-first)
 	}
 	return nil
 }

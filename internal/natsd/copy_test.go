@@ -9,6 +9,9 @@ import (
 	"time"
 )
 
+// whole says that the log was never trimmed, to whoever has applied all of it.
+func whole() (first, applied uint64) { return 1, 1 << 62 }
+
 // A server whose store was damaged after a clean stop believes that its beginning was trimmed.
 func TestIncompleteCopyIsFound(t *testing.T) {
 	c := startCluster(t, nil)
@@ -21,7 +24,7 @@ func TestIncompleteCopyIsFound(t *testing.T) {
 	}
 	nc.Close()
 	for _, s := range c.servers {
-		if err := s.CheckCopy(testContext(t)); err != nil {
+		if err := s.CheckCopy(testContext(t), whole); err != nil {
 			t.Errorf("%s: %v", s.name, err)
 		}
 	}
@@ -45,8 +48,8 @@ func TestIncompleteCopyIsFound(t *testing.T) {
 		}
 		return nil
 	})
-	if err := s.CheckCopy(timeout(t, time.Second)); !errors.Is(err, ErrIncomplete) || !errors.Is(s.CopyLacks(), ErrIncomplete) {
-		t.Errorf("got %v and %v", err, s.CopyLacks())
+	if err := s.CheckCopy(timeout(t, time.Second), whole); !errors.Is(err, ErrIncomplete) || !errors.Is(s.CopyLacks(whole), ErrIncomplete) {
+		t.Errorf("got %v and %v", err, s.CopyLacks(whole))
 	}
 }
 
@@ -90,13 +93,15 @@ func TestCopyEnd(t *testing.T) {
 
 func TestLacks(t *testing.T) {
 	for _, c := range []struct {
-		first, last, messages uint64
-		whole                 bool
+		first, last, messages, begin uint64
+		whole                        bool
 	}{
-		{0, 0, 0, true}, {1, 0, 0, true}, {1, 1, 1, true}, {1, 500, 500, true},
-		{2, 500, 499, false}, {501, 500, 0, false}, {1, 500, 499, false}, {0, 500, 0, false},
+		{0, 0, 0, 1, true}, {1, 0, 0, 1, true}, {1, 1, 1, 1, true}, {1, 500, 500, 1, true},
+		{2, 500, 499, 1, false}, {501, 500, 0, 1, false}, {1, 500, 499, 1, false}, {0, 500, 0, 1, false},
+		{400, 500, 101, 400, true}, {300, 500, 201, 400, true}, {501, 500, 0, 501, true},
+		{401, 500, 100, 400, false}, {400, 500, 100, 400, false}, {501, 500, 0, 400, false},
 	} {
-		if err := lacks(c.first, c.last, c.messages); (err == nil) != c.whole || err != nil && !errors.Is(err, ErrIncomplete) {
+		if err := lacks(c.first, c.last, c.messages, c.begin); (err == nil) != c.whole || err != nil && !errors.Is(err, ErrIncomplete) {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}

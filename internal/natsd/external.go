@@ -261,10 +261,13 @@ func (e *External) explain(err error) error {
 func (e *External) GrowLog(context.Context, int64) error { return nil }
 
 // CheckCopy does nothing: the copies are those of the servers.
-func (e *External) CheckCopy(context.Context) error { return nil }
+func (e *External) CheckCopy(context.Context, Begins) error { return nil }
 
 // CopyLacks does nothing: the copies are those of the servers.
-func (e *External) CopyLacks() error { return nil }
+func (e *External) CopyLacks(Begins) error { return nil }
+
+// TrimLog returns ErrNoCopy: the replica's own connection has the right to, or nobody here has.
+func (e *External) TrimLog(context.Context, uint64) error { return ErrNoCopy }
 
 // Stop frees the data directory. Connections are for their owners to close.
 func (e *External) Stop(context.Context) error {

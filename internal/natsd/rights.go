@@ -10,6 +10,9 @@ import (
 // inProcessOnly is nats-server's name for the connection type; a name that it does not know fails the start.
 const inProcessOnly = "IN_PROCESS"
 
+// snapshotStreamName is the stream with the snapshots of what the log means.
+const snapshotStreamName = StreamName + "_SNAPSHOTS"
+
 // inboxPrefix returns the prefix of a replica's reply subjects. It differs per replica, so that none can listen to the
 // answers that another one gets.
 func inboxPrefix(name string) string { return "_INBOX_" + name }
@@ -60,6 +63,11 @@ func logRights(name, prefix, inbox string) *server.Permissions {
 				api("CONSUMER.MSG.NEXT") + ".*",
 				"$JS.ACK." + StreamName + ".>",
 				"$JS.FC." + StreamName + ".>",
+				"knell.snapshot.*." + name + ".*", // nobody writes one for another, and any of them may drop one
+				prefix + "STREAM.CREATE." + snapshotStreamName,
+				prefix + "STREAM.INFO." + snapshotStreamName,
+				prefix + "STREAM.PURGE." + snapshotStreamName,
+				prefix + "DIRECT.GET." + snapshotStreamName + ".>",
 			},
 			// Denied already. Listed so that a wider right that is added above can't bring them back: only servers say on
 			// knell.live what the log holds, and nothing in the log is changed or removed.
@@ -67,7 +75,7 @@ func logRights(name, prefix, inbox string) *server.Permissions {
 				"knell.live.>",
 				prefix + "STREAM.UPDATE.>",
 				prefix + "STREAM.DELETE.>",
-				prefix + "STREAM.PURGE.>",
+				api("STREAM.PURGE"),
 				prefix + "STREAM.MSG.DELETE.>",
 			},
 		},
@@ -81,11 +89,11 @@ func logRights(name, prefix, inbox string) *server.Permissions {
 	}
 }
 
-// keeperRights returns what is needed to move the stream's leadership and to raise its limit: in the account of the stream,
-// and nothing else.
+// keeperRights returns what is needed to move the stream's leadership, to raise its limit and to trim it: in the account of the
+// stream, and nothing else.
 func keeperRights(name string) *server.Permissions {
 	return &server.Permissions{
-		Publish:   exactly([]string{askStreamInfo, askStreamMove, askStreamUpdate}),
+		Publish:   exactly([]string{askStreamInfo, askStreamMove, askStreamUpdate, askStreamPurge}),
 		Subscribe: exactly([]string{adminInbox(name) + ".>", streamElected}),
 	}
 }
@@ -102,7 +110,7 @@ func adminRights(name string) *server.Permissions {
 // connections only.
 type users struct {
 	replica nkeys.KeyPair // what Connect gives out
-	keeper  nkeys.KeyPair // hands the stream over, raises its limit
+	keeper  nkeys.KeyPair // hands the stream over, raises its limit, trims it
 	admin   nkeys.KeyPair // hands JetStream over
 }
 

@@ -24,8 +24,12 @@ func TestRights(t *testing.T) {
 		{"publish", "$JS.API.CONSUMER.CREATE.KNELL $JS.API.CONSUMER.CREATE.KNELL.c $JS.API.CONSUMER.CREATE.KNELL.c.knell.event.>", true},
 		{"publish", "$JS.API.CONSUMER.INFO.KNELL.c $JS.API.CONSUMER.DELETE.KNELL.c $JS.API.CONSUMER.MSG.NEXT.KNELL.c", true},
 		{"publish", "$JS.ACK.KNELL.c.1.1.1.1.1 $JS.FC.KNELL.c.x", true},
+		{"publish", "knell.snapshot.7.n1.0 knell.snapshot.7.n1.head $JS.API.STREAM.CREATE.KNELL_SNAPSHOTS $JS.API.STREAM.INFO.KNELL_SNAPSHOTS", true},
+		{"publish", "$JS.API.STREAM.PURGE.KNELL_SNAPSHOTS $JS.API.DIRECT.GET.KNELL_SNAPSHOTS.knell.snapshot.7.n2.head", true},
 
 		{"publish", "knell.node.n2 knell.node knell.report.n2.n2 knell.report.n1.n2 knell.live.knell.event.x knell.event knell", false},
+		{"publish", "knell.snapshot.7.n2.0 $JS.API.STREAM.DELETE.KNELL_SNAPSHOTS $JS.API.STREAM.UPDATE.KNELL_SNAPSHOTS", false},
+		{"publish", "$JS.API.CONSUMER.CREATE.KNELL_SNAPSHOTS.c $JS.API.STREAM.MSG.DELETE.KNELL_SNAPSHOTS", false},
 		{"publish", "$JS.API.STREAM.UPDATE.KNELL $JS.API.STREAM.DELETE.KNELL $JS.API.STREAM.PURGE.KNELL", false},
 		{"publish", "$JS.API.STREAM.MSG.DELETE.KNELL $JS.API.STREAM.LEADER.STEPDOWN.KNELL $JS.API.STREAM.PEER.REMOVE.KNELL", false},
 		{"publish", "$JS.API.STREAM.CREATE.OTHER $JS.API.STREAM.INFO.OTHER $JS.API.STREAM.LIST $JS.API.STREAM.SNAPSHOT.KNELL", false},

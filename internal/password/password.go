@@ -40,6 +40,7 @@ type Config struct {
 	Queue   int           // calls that may wait for a worker; 0 = 32 for each worker, < 0 = none
 	MaxWait time.Duration // how long a call may wait for a worker; <= 0 = 1 s
 	Params  Params        // of new hashes; each zero field has its own default
+	Shared  *Hasher       // New returns this one: the cap of those who share it is the machine's; nil: another one
 
 	Elsewhere *Processes // compute the hashes; nil: the caller's goroutine does
 }
@@ -61,8 +62,11 @@ type Hasher struct {
 	compute func(question) answer // the slow functions; tests replace them before first use
 }
 
-// New returns a Hasher. It panics if cfg.Params fails Check: what it hashed could not be verified later.
+// New returns a Hasher, cfg.Shared if there is one. It panics if cfg.Params fails Check: what it hashed could not be verified later.
 func New(cfg Config) *Hasher {
+	if cfg.Shared != nil {
+		return cfg.Shared
+	}
 	if err := cfg.Params.Check(); err != nil {
 		panic(err)
 	}

@@ -93,10 +93,11 @@ type lifetime struct {
 type natsServer interface {
 	Connect(ctx context.Context, opts ...nats.Option) (*nats.Conn, error)
 	GrowLog(ctx context.Context, maxBytes int64) error
-	CheckCopy(ctx context.Context) error            // whether the copy of the log is whole, once it is open
-	CopyLacks() error                               // the same, at once
-	AwaitCopy(ctx context.Context, seq uint64) bool // until the copy of the log reaches seq
-	CopyEnd() (seq uint64, ok bool)                 // where it ends
+	TrimLog(ctx context.Context, first uint64) error
+	CheckCopy(ctx context.Context, b natsd.Begins) error // whether the copy of the log is whole, once it is open
+	CopyLacks(b natsd.Begins) error                      // the same, at once
+	AwaitCopy(ctx context.Context, seq uint64) bool      // until the copy of the log reaches seq
+	CopyEnd() (seq uint64, ok bool)                      // where it ends
 	Stop(ctx context.Context) error
 	ClientURL() string // "" when clients cannot connect
 	RouteAddr() string // "" when there are no routes
@@ -152,10 +153,10 @@ func (r *Replica) run(ctx context.Context) {
 			return
 		case <-look.C:
 			// A copy that lost messages while it is in use would be handed on by the server that leads with it.
-			if r.server.CopyLacks() == nil {
+			if r.server.CopyLacks(r.node.LogBegins) == nil {
 				continue
 			}
-			if err := r.server.CheckCopy(ctx); err != nil {
+			if err := r.server.CheckCopy(ctx, r.node.LogBegins); err != nil {
 				r.fail(err)
 				return
 			}
@@ -192,12 +193,17 @@ func (r *Replica) bringUp(ctx context.Context) error {
 	if err := r.server.GrowLog(ctx, r.cfg.LogMaxBytes); err != nil {
 		r.log.Warn("limit of the log not raised", "error", err)
 	}
-	if err := r.server.CheckCopy(ctx); err != nil {
+	if err := r.server.CheckCopy(ctx, nil); err != nil {
 		return err
 	}
 	nodeCfg := r.cfg.Node
 	nodeCfg.Name, nodeCfg.Dir, nodeCfg.Log, nodeCfg.Logger = r.cfg.Name, r.cfg.Dir, r.events, r.log
+	nodeCfg.Retention.Store, nodeCfg.Retention.Trim = r.events, r.trimmer()
 	if r.node, err = r.startNode(ctx, nodeCfg); err != nil {
+		return err
+	}
+	// The node knows now where the log begins.
+	if err := r.server.CheckCopy(ctx, r.node.LogBegins); err != nil {
 		return err
 	}
 	httpCfg := r.cfg.HTTP

@@ -34,12 +34,25 @@ func (r *Replica) openServer(ctx context.Context) error {
 	}
 	cfg := r.cfg.NATS
 	cfg.Dir, cfg.Name, cfg.Logger = r.cfg.Dir, r.cfg.Name, r.log
-	cfg.MaxStore = r.cfg.LogMaxBytes + r.cfg.LogMaxBytes/8 // the log is what reaches its limit, not the server
+	// The log is what reaches its limit, not the server.
+	cfg.MaxStore = r.cfg.LogMaxBytes + r.cfg.LogMaxBytes/8 + events.SnapshotBytes(r.cfg.LogMaxBytes)
 	s, err := natsd.Start(ctx, cfg)
 	if err == nil {
 		r.server = s
 	}
 	return err
+}
+
+// trimmer returns what removes from the log what it has decided to do without: the keeper of the server in this process, on servers
+// elsewhere the replica itself, if it has the right; nil for a replica that keeps no copy.
+func (r *Replica) trimmer() func(context.Context, uint64) error {
+	switch {
+	case r.cfg.External != nil:
+		return r.events.Trim
+	case r.cfg.NATS.Join != nil:
+		return nil
+	}
+	return r.server.TrimLog
 }
 
 // externalPatience bounds the opening of a log on servers elsewhere. It is longer than their elections; what takes longer

@@ -5,9 +5,11 @@
 package revoke
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 )
 
@@ -122,6 +124,38 @@ func (s *Set) rebuild(t *table, entries int, base, now int64) *table {
 		next.used++
 	}
 	return next
+}
+
+// Entry is one revocation.
+type Entry struct {
+	ID      [16]byte
+	Seq     uint64
+	Expires int64 // Unix seconds, rounded up as the set has it
+}
+
+// Entries returns the entries that expire at or after now, by id. The writer alone calls it. Inserted into an empty set they give
+// the same entries again.
+func (s *Set) Entries(now int64) []Entry {
+	list := make([]Entry, 0, s.Len())
+	for i := range s.shards {
+		t := s.shards[i].Load()
+		if t == nil {
+			continue
+		}
+		for j := range t.slots {
+			slot := &t.slots[j]
+			v := slot.value.Load()
+			if v == 0 || t.expires(v) < now {
+				continue
+			}
+			e := Entry{Seq: v >> expiryBits, Expires: t.expires(v)}
+			binary.LittleEndian.PutUint64(e.ID[:8], slot.lo.Load())
+			binary.LittleEndian.PutUint64(e.ID[8:], slot.hi.Load())
+			list = append(list, e)
+		}
+	}
+	slices.SortFunc(list, func(a, b Entry) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	return list
 }
 
 // Len returns the number of entries.

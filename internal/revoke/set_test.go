@@ -3,6 +3,7 @@ package revoke
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -199,4 +200,28 @@ func TestSetConcurrently(t *testing.T) {
 	}
 	close(stop)
 	wg.Wait()
+}
+
+// Sets that were given the same have the same entries, whenever their tables were made, and another one can be made of them.
+func TestSetEntries(t *testing.T) {
+	a, b := NewSet(), NewSet()
+	b.Insert(idOf(1<<40, true), 1, now-7777) // its tables have other bases
+	b.Purge(now)
+	for i := range uint64(5000) {
+		expires := now + int64(i*i%86400)
+		a.Insert(idOf(i, true), i+1, expires)
+		b.Insert(idOf(i, true), i+1, expires)
+		if i == 2500 {
+			a.Purge(now + 20000)
+		}
+	}
+	list, c := a.Entries(now+20000), NewSet()
+	for _, e := range list {
+		c.Insert(e.ID, e.Seq, e.Expires)
+	}
+	for _, other := range []*Set{b, c} {
+		if got := other.Entries(now + 20000); len(list) == 0 || !slices.Equal(got, list) {
+			t.Errorf("%d entries, want %d equal ones", len(got), len(list))
+		}
+	}
 }

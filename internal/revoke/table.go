@@ -42,8 +42,9 @@ const (
 	maxSeq      = 1<<(64-expiryBits) - 1
 )
 
-// baseFor returns the base of a table that begins with expiries near t.
-func baseFor(t int64) int64 { return t - expiryRange/2 }
+// baseFor returns the base of a table that begins with expiries near t. It is a multiple of the unit: so how an expiry is rounded
+// does not depend on when its table was made, and equal sets are equal on all replicas.
+func baseFor(t int64) int64 { return t - t%expiryUnit - expiryRange/2 }
 
 // newTable returns a table with room for entries and a few more, 5/8 full with them.
 func newTable(entries int, base int64) *table {
