@@ -190,7 +190,7 @@ func (a *api) eventStream(w http.ResponseWriter, r *http.Request, q node.EventQu
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	defer context.AfterFunc(a.streams, func() { cancel(errStopping) })()
-	s := &eventWriter{w: w, c: http.NewResponseController(w)}
+	s := &eventWriter{w: w, c: http.NewResponseController(w), clears: r.ProtoMajor > 1}
 	err := a.n.FollowEvents(ctx, q, heartbeat, s.deliver)
 	if s.begun { // the end of the answer has to be written, too
 		_ = s.c.SetWriteDeadline(time.Now().Add(eventTimeout))
@@ -219,11 +219,13 @@ var errNotAcceptable = &requestError{answer{status: http.StatusNotAcceptable, te
 
 // eventWriter writes Server-Sent Events (WHATWG HTML, section 9.2).
 type eventWriter struct {
-	w     http.ResponseWriter
-	c     *http.ResponseController
-	begun bool
-	to    uint64
-	err   error // of writing
+	w      http.ResponseWriter
+	c      *http.ResponseController
+	clears bool      // HTTP/2 ends a stream at its deadline, whether anything is written or not
+	until  time.Time // what is written has to be taken by then
+	begun  bool
+	to     uint64
+	err    error // of writing
 }
 
 // eventBuffers are shared by all streams: one is needed only while something is written.
@@ -260,8 +262,11 @@ func (s *eventWriter) deliver(b node.EventBatch) error {
 		s.err = s.c.Flush()
 		s.to = b.To
 	}
-	_ = s.c.SetWriteDeadline(time.Time{}) // HTTP/2 ends a stream at its deadline, whether anything is written or not
-	if cap(out) == cap(*buf) {            // a long event is not kept
+	if s.clears {
+		s.until = time.Time{}
+		_ = s.c.SetWriteDeadline(s.until)
+	}
+	if cap(out) == cap(*buf) { // a long event is not kept
 		*buf = out
 	}
 	return s.err
@@ -279,7 +284,11 @@ func (s *eventWriter) begin() {
 }
 
 func (s *eventWriter) write(p []byte) {
-	_ = s.c.SetWriteDeadline(time.Now().Add(eventTimeout))
+	// It costs as much as the copying does, and a second more or less is all the same.
+	if now := time.Now(); s.until.Sub(now) < eventTimeout-time.Second {
+		s.until = now.Add(eventTimeout)
+		_ = s.c.SetWriteDeadline(s.until)
+	}
 	if _, err := s.w.Write(p); err != nil && s.err == nil {
 		s.err = err
 	}
