@@ -44,6 +44,7 @@ type order struct {
 type summary struct {
 	P50, P99, Max float64
 	CPU           time.Duration // of the crowd
+	Reads         int64
 }
 
 // crowd is many clients of a stream on one thread, as cheap as they can be: each reads when there is something, and counts.
@@ -54,6 +55,7 @@ type crowd struct {
 	byFD    map[int32]*crowdClient
 	buf     []byte
 	late    []time.Duration
+	reads   int64
 }
 
 type crowdClient struct {
@@ -87,7 +89,7 @@ func runCrowd(text string) error {
 	if err := c.follow(); err != nil {
 		return err
 	}
-	s := summary{CPU: processorTime()}
+	s := summary{CPU: processorTime(), Reads: c.reads}
 	if len(c.late) > 0 {
 		slices.Sort(c.late)
 		at := func(share float64) float64 {
@@ -164,6 +166,7 @@ func (c *crowd) read(k *crowdClient) error {
 	if err != nil || n == 0 {
 		return fmt.Errorf("a stream ended: %v", err)
 	}
+	c.reads++
 	all := c.buf[:k.n+n]
 	k.count += int64(bytes.Count(all, dataMark))
 	if c.Timed {
@@ -323,4 +326,5 @@ func (a *benchAudit) paced(b *testing.B, clients int) {
 	b.ReportMetric(s.Max, "max-ms")
 	b.ReportMetric(float64(used)/count/float64(clients), "cpu-ns/delivery")
 	b.ReportMetric(float64(s.CPU)/count/float64(clients), "crowd-cpu-ns/delivery")
+	b.ReportMetric(count*float64(clients)/float64(s.Reads), "deliveries/read")
 }
