@@ -113,7 +113,10 @@ func (c *codec) client(name, s string, limit int) {
 //
 // An event of a type or a schema level that this build does not know is ErrNewer; but if it says that it is optional,
 // Decode fills in the envelope, leaves e.Data nil and returns nil.
-func Decode(data []byte, e *Event) error {
+func Decode(data []byte, e *Event) error { return DecodeFacts(data, e, nil) }
+
+// DecodeFacts is Decode and Look in one; f may be nil.
+func DecodeFacts(data []byte, e *Event, f *Facts) error {
 	*e = Event{}
 	if len(data) > MaxEvent {
 		return fmt.Errorf("%w: %d bytes", ErrMalformed, len(data))
@@ -121,6 +124,10 @@ func Decode(data []byte, e *Event) error {
 	c := codecs.Get().(*codec)
 	c.reading, c.err = true, nil
 	err := c.decode(data, e)
+	if err == nil && f != nil {
+		*f = Facts{}
+		err = c.facts(true, f)
+	}
 	c.in, c.space.envelope.text, c.space.data.text, c.space.item.text = nil, nil, nil, nil
 	codecs.Put(c)
 	if err != nil {

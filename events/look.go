@@ -37,6 +37,12 @@ func (c *codec) look(data []byte, f *Facts) error {
 	if end < 0 || s.blank(end) != len(data) {
 		return fmt.Errorf("%w: %s", ErrMalformed, s.why)
 	}
+	return c.facts(isData, f)
+}
+
+// facts fills f in from an event that was taken apart.
+func (c *codec) facts(isData bool, f *Facts) error {
+	envelope, inner := &c.space.envelope, &c.space.data
 	typ, ok := bytes.CutPrefix(plainText(envelope.find("type")), []byte(typePrefix))
 	if !ok || len(typ) == 0 {
 		return fmt.Errorf("%w: type: not an event of knell", ErrMalformed)

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -190,7 +191,10 @@ func (a *api) eventStream(w http.ResponseWriter, r *http.Request, q node.EventQu
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	defer context.AfterFunc(a.streams, func() { cancel(errStopping) })()
-	s := &eventWriter{w: w, c: http.NewResponseController(w)}
+	s := &eventWriter{w: w, c: http.NewResponseController(w), clears: r.ProtoMajor > 1}
+	if r.ProtoMajor == 1 { // else the connection has other streams as well
+		s.conn, _ = r.Context().Value(gathererKey).(gatherer)
+	}
 	err := a.n.FollowEvents(ctx, q, heartbeat, s.deliver)
 	if s.begun { // the end of the answer has to be written, too
 		_ = s.c.SetWriteDeadline(time.Now().Add(eventTimeout))
@@ -209,6 +213,9 @@ func (a *api) eventStream(w http.ResponseWriter, r *http.Request, q node.EventQu
 		a.log.LogAttrs(r.Context(), slog.LevelWarn, "a stream of events ended early", slog.Any("error", err))
 		panic(http.ErrAbortHandler)
 	}
+	if s.broken { // net/http does not know, and would go on behind half a chunk
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // errStopping ends streams when their replica stops.
@@ -219,11 +226,15 @@ var errNotAcceptable = &requestError{answer{status: http.StatusNotAcceptable, te
 
 // eventWriter writes Server-Sent Events (WHATWG HTML, section 9.2).
 type eventWriter struct {
-	w     http.ResponseWriter
-	c     *http.ResponseController
-	begun bool
-	to    uint64
-	err   error // of writing
+	w      http.ResponseWriter
+	c      *http.ResponseController
+	conn   gatherer  // nil: there is none
+	clears bool      // HTTP/2 ends a stream at its deadline, whether anything is written or not
+	until  time.Time // what is written has to be taken by then
+	begun  bool
+	broken bool // a part of what was written may have been sent
+	to     uint64
+	err    error // of writing
 }
 
 // eventBuffers are shared by all streams: one is needed only while something is written.
@@ -257,11 +268,13 @@ func (s *eventWriter) deliver(b node.EventBatch) error {
 	}
 	s.write(out)
 	if s.err == nil {
-		s.err = s.c.Flush()
 		s.to = b.To
 	}
-	_ = s.c.SetWriteDeadline(time.Time{}) // HTTP/2 ends a stream at its deadline, whether anything is written or not
-	if cap(out) == cap(*buf) {            // a long event is not kept
+	if s.clears {
+		s.until = time.Time{}
+		_ = s.c.SetWriteDeadline(s.until)
+	}
+	if cap(out) == cap(*buf) { // a long event is not kept
 		*buf = out
 	}
 	return s.err
@@ -278,9 +291,26 @@ func (s *eventWriter) begin() {
 	s.w.WriteHeader(http.StatusOK)
 }
 
+// write sends p, with one system call where the connection can do that.
 func (s *eventWriter) write(p []byte) {
-	_ = s.c.SetWriteDeadline(time.Now().Add(eventTimeout))
-	if _, err := s.w.Write(p); err != nil && s.err == nil {
+	// It costs as much as the copying does, and a second more or less is all the same.
+	if now := time.Now(); s.until.Sub(now) < eventTimeout-time.Second {
+		s.until = now.Add(eventTimeout)
+		_ = s.c.SetWriteDeadline(s.until)
+	}
+	if s.conn != nil {
+		s.conn.Gather()
+	}
+	_, err := s.w.Write(p)
+	if err == nil {
+		err = s.c.Flush()
+	}
+	if s.conn != nil {
+		if e := s.conn.Send(); e != nil {
+			s.broken, err = true, cmp.Or(err, e)
+		}
+	}
+	if s.err == nil {
 		s.err = err
 	}
 }
@@ -288,5 +318,4 @@ func (s *eventWriter) write(p []byte) {
 // end says in a last event why the stream ends and what its last event was. It has no id: a client that reconnects goes on there.
 func (s *eventWriter) end(reason string, last uint64) {
 	s.write([]byte("event: end\ndata: {\"reason\":\"" + reason + "\",\"last\":\"" + strconv.FormatUint(last, 10) + "\"}\n\n"))
-	_ = s.c.Flush()
 }

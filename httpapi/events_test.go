@@ -178,6 +178,13 @@ func TestEventStreamResumes(t *testing.T) {
 		if got := append(first.ids, second.ids...); !slices.Equal(got, all.ids) || len(second.ids) < 6 {
 			t.Errorf("got %v and %v, want %v", first.ids, second.ids, all.ids)
 		}
+		// The same events have the same sequence, and the same text, at each replica.
+		page := func(at string) string {
+			return call(c.api[at], "GET", fmt.Sprintf("/events?limit=%d", len(all.ids)), "", token, "Accept: application/x-ndjson").Body.String()
+		}
+		if a := page("a"); strings.Count(a, "\n") != len(all.ids) || page("b") != a || page("c") != a {
+			t.Errorf("replicas tell different events:\n%s\n%s\n%s", a, page("b"), page("c"))
+		}
 	})
 }
 
@@ -309,11 +316,11 @@ func TestEventsThatWereTrimmed(t *testing.T) {
 	w := newWorld(t)
 	root := "Authorization: Bearer " + w.vars["root"]
 	w.log.Trim(9)
-	for _, accept := range []string{"Accept: application/x-ndjson", "Accept: text/event-stream"} {
-		got := call(w.handler, "GET", "/events?after=3", "", root, accept)
+	for _, header := range []string{"Accept: application/x-ndjson", "Accept: text/event-stream", "Last-Event-ID: 3"} {
+		got := call(w.handler, "GET", "/events?after=3", "", root, header)
 		expect(t, got, 410, "Content-Type: application/problem+json")
 		if !strings.Contains(got.Body.String(), "does not go back so far") {
-			t.Errorf("%s: %s", accept, got.Body)
+			t.Errorf("%s: %s", header, got.Body)
 		}
 	}
 	got := call(w.handler, "GET", "/events?after=0", "", root, "Accept: application/x-ndjson")

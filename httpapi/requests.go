@@ -16,6 +16,7 @@ type contextKey int
 const (
 	requestKey contextKey = iota
 	identityKey
+	gathererKey
 )
 
 // request is what is known about a request before anything is decided.

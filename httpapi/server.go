@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"context"
+	"net"
 	"net/http"
 	"time"
 )
@@ -22,6 +24,12 @@ func Server(addr string, h http.Handler) *http.Server {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    12 << 10, // net/http allows 4 KiB more
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if g, ok := c.(gatherer); ok {
+				ctx = context.WithValue(ctx, gathererKey, g)
+			}
+			return ctx
+		},
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          100,
 			MaxReceiveBufferPerStream:     64 << 10,
@@ -31,6 +39,13 @@ func Server(addr string, h http.Handler) *http.Server {
 			WriteByteTimeout:              30 * time.Second,
 		},
 	}
+}
+
+// gatherer is a connection that can keep what is written between Gather and Send, and then send it in one piece. What is written must
+// not change until then.
+type gatherer interface {
+	Gather()
+	Send() error
 }
 
 // lastIfChunked makes a request in chunks, and one of HTTP/1.0, the last one of its connection. net/http believes the coding where a

@@ -29,13 +29,15 @@ func (n *Node) follow() {
 // for this one hear how far it is.
 func (n *Node) deliver(batch []events.Message) error {
 	var e events.Event
+	var facts events.Facts
 	feeding := n.hot.feed.on.Load()
 	for i := range batch {
 		m := &batch[i]
-		if err := events.Decode(m.Data, &e); err != nil {
+		if err := events.DecodeFacts(m.Data, &e, &facts); err != nil {
 			// To skip what one cannot read would be to serve without knowing what was revoked.
 			return fmt.Errorf("message %d: %w", m.Seq, err)
 		}
+		n.hot.index.note(m, &facts)
 		if err := n.applyOne(m.Seq, &e); err != nil {
 			return err
 		}

@@ -97,6 +97,18 @@ func (m *matcher) match(f *events.Facts, void bool) bool {
 	return true
 }
 
+// narrow reports whether the index can say where to look.
+func (m *matcher) narrow() bool { return !m.user.IsZero() || !m.session.IsZero() || m.subject != "" }
+
+// mayBeIn reports whether a block may have an event that is asked for, or one that ofSession has to see, given what it has seen.
+func (m *matcher) mayBeIn(b *indexBlock) bool {
+	if !m.session.IsZero() {
+		o := &m.owner
+		return b.has(idKey(m.session)) || o.known && (b.has(everybody) || !o.user.IsZero() && b.has(idKey(o.user)) || o.client != "" && b.has(textKey(o.client)))
+	}
+	return (m.user.IsZero() || b.has(idKey(m.user))) && (m.subject == "" || b.has(textKey(m.subject)))
+}
+
 // ofSession reports whether an event belongs to the timeline of the session.
 func (m *matcher) ofSession(f *events.Facts, void bool) bool {
 	typ := events.Type(f.Type)

@@ -162,7 +162,7 @@ func (f *feed) began(at uint64) bool {
 }
 
 // read copies what is shown from a place on. It returns how many entries that were and up to which sequence nothing else is; if
-// there are none, a channel that is closed when there may be some. ok is false if the ring does not go back so far.
+// these are all, a channel that is closed when there may be more. ok is false if the ring does not go back so far.
 func (f *feed) read(place uint64, into []*feedEntry) (n int, to uint64, news <-chan struct{}, ok bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()

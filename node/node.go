@@ -64,6 +64,7 @@ type hot struct {
 	basic   remembered // user names and passwords; has a lock
 	watches watches
 	feed    feed
+	index   index
 }
 
 // signing is what this replica makes and checks tokens with.

@@ -155,6 +155,7 @@ func (r *reading) findFirst(ctx context.Context) error {
 	case r.at+1 < first:
 		r.at = first - 1
 	}
+	r.n.hot.index.forget(stat.First)
 	return nil
 }
 
@@ -277,8 +278,24 @@ func (r *reading) page(ctx context.Context, limit int, end uint64) error {
 	return nil
 }
 
-// readLog reads the log up to a sequence that was applied, and calls each after every part of it, with what is asked for in r.out.
+// readLog reads the log up to a sequence that was applied, as far as it may have what is asked for, and calls each after every part of
+// it, with what it has in r.out.
 func (r *reading) readLog(ctx context.Context, upTo uint64, each func() error) error {
+	if !r.match.narrow() {
+		return r.readAll(ctx, upTo, each)
+	}
+	for r.at < upTo {
+		from, to := r.n.hot.index.run(r.at, upTo, r.match.mayBeIn)
+		r.at = from
+		if err := r.readAll(ctx, to, each); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readAll is readLog without the index.
+func (r *reading) readAll(ctx context.Context, upTo uint64, each func() error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(r.n.ctx, func() { cancel(ErrClosed) })()
@@ -351,18 +368,21 @@ func (r *reading) live(ctx context.Context, place uint64) error {
 			if err := r.flush(); err != nil {
 				return err
 			}
-			tick.Reset(r.beat)
 		}
-		if n > 0 {
+		if news == nil { // there is more
 			continue
 		}
 		select {
 		case <-news:
 		case <-tick.C:
-			if err := r.flush(); err != nil {
-				return err
+			quiet := time.Since(r.last)
+			if quiet >= r.beat {
+				if err := r.flush(); err != nil {
+					return err
+				}
+				quiet = 0
 			}
-			tick.Reset(r.beat)
+			tick.Reset(r.beat - quiet)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-r.n.ctx.Done():

@@ -97,12 +97,16 @@ func (r *Replica) command(ctx context.Context, args []string) *exec.Cmd {
 	return cmd
 }
 
+// Command returns another command of knell, beside the replica. It is killed when ctx ends.
+func (r *Replica) Command(ctx context.Context, args ...string) *exec.Cmd {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.command(ctx, args)
+}
+
 // Run runs another command of knell to its end, beside the replica.
 func (r *Replica) Run(ctx context.Context, args ...string) error {
-	r.mu.Lock()
-	cmd := r.command(ctx, args)
-	r.mu.Unlock()
-	out, err := cmd.CombinedOutput()
+	out, err := r.Command(ctx, args...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("cluster: knell %v: %w: %s", args, err, bytes.TrimSpace(out))
 	}

@@ -66,22 +66,8 @@ func TestPython(t *testing.T) {
 
 // TestNode: clients and services in JavaScript, by libraries of npm at fixed versions.
 func TestNode(t *testing.T) {
-	for _, program := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("no %s is installed (Debian: apt-get install nodejs npm)", program)
-		}
-	}
 	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS("testdata/node")); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	install := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-	install.Dir = dir
-	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci: %v\n%s", err, out)
-	}
+	installNode(t, "testdata/node", dir)
 	scripts, err := filepath.Glob("testdata/node/*.mjs")
 	if err != nil {
 		t.Fatal(err)

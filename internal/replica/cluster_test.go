@@ -15,7 +15,7 @@ import (
 const testSecret = "a-secret-of-the-test"
 
 // routesFor returns the addresses of a cluster of n servers.
-func routesFor(t *testing.T, n int) []string {
+func routesFor(t testing.TB, n int) []string {
 	t.Helper()
 	routes, err := natsd.LoopbackRoutes(n)
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -33,7 +32,13 @@ func newBenchAudit(b *testing.B) *benchAudit {
 	cfg := standalone(b, b.TempDir())
 	cfg.LogMaxBytes, cfg.Node.AccessTTL, cfg.Node.Lease = 4<<30, time.Hour, time.Minute // whatever else the machine has to do
 	a := &benchAudit{b: b, address: cfg.Listener.Addr().String(), Replica: start(b, cfg)}
-	ctx, n := context.Background(), a.Node()
+	a.auditor()
+	return a
+}
+
+// auditor makes the user, and the event of which more are appended.
+func (a *benchAudit) auditor() {
+	b, ctx, n := a.b, context.Background(), a.Node()
 	user, err := n.CreateUser(ctx, node.NewUser{Name: "auditor", Password: "a long enough one", Scope: []string{"audit"}}, node.Origin{Actor: "local"})
 	if err != nil {
 		b.Fatal(err)
@@ -52,7 +57,6 @@ func newBenchAudit(b *testing.B) *benchAudit {
 		UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", RequestID: "k6q7r3m2x5v4n7p2w3z5y6t4ue",
 		Data: &events.SessionRefreshed{Session: tokens.Session, Generation: 1, IssuedAt: time.Now().Unix()},
 	}
-	return a
 }
 
 // append adds n events with as many writers, and returns the sequence of the last one.
@@ -91,19 +95,14 @@ func (a *benchAudit) open(query string) net.Conn {
 	return conn
 }
 
-// eventCounter counts events in what a stream sends, and notes how late some of them are.
+// eventCounter counts events in what a stream sends.
 type eventCounter struct {
 	data  []byte // read last, behind the end of what was read before
 	kept  int
-	count atomic.Int64
-	late  []time.Duration
-	timed bool
+	count int64
 }
 
-var (
-	dataMark = []byte("\ndata: {")
-	timeMark = []byte(`"time":"`)
-)
+var dataMark = []byte("\ndata: {")
 
 func (c *eventCounter) read(r io.Reader) error {
 	n, err := r.Read(c.data[c.kept:])
@@ -111,29 +110,10 @@ func (c *eventCounter) read(r io.Reader) error {
 		return err
 	}
 	all := c.data[:c.kept+n]
-	c.count.Add(int64(bytes.Count(all, dataMark)))
-	if c.timed {
-		c.time(all[c.kept:])
-	}
+	c.count += int64(bytes.Count(all, dataMark))
 	// A mark may be cut in two; one that is whole must not be seen twice.
 	c.kept = copy(c.data, all[max(0, len(all)-len(dataMark)+1):])
 	return nil
-}
-
-// time notes how old the newest event is of a part that was read.
-func (c *eventCounter) time(part []byte) {
-	for {
-		i := bytes.Index(part, timeMark)
-		if i < 0 {
-			return
-		}
-		part = part[i+len(timeMark):]
-		if end := bytes.IndexByte(part, '"'); end > 0 {
-			if at, err := time.Parse(time.RFC3339Nano, string(part[:end])); err == nil {
-				c.late = append(c.late, time.Since(at))
-			}
-		}
-	}
 }
 
 // BenchmarkEventReplay compares a stream of a whole log with a bare ordered consumer of it.
@@ -154,7 +134,7 @@ func BenchmarkEventReplay(b *testing.B) {
 		for b.Loop() {
 			conn := a.open("?after=0")
 			c := &eventCounter{data: make([]byte, 256<<10)}
-			for c.count.Load() < n {
+			for c.count < n {
 				if err := c.read(conn); err != nil {
 					b.Fatal(err)
 				}
@@ -189,121 +169,6 @@ func (a *benchAudit) readBare(b *testing.B, last uint64) {
 	<-done
 	reading.Stop()
 	<-reading.Closed()
-}
-
-// fanOut is some clients that follow what comes.
-type fanOut struct {
-	clients []*eventCounter
-	conns   []net.Conn
-	work    sync.WaitGroup
-}
-
-func (a *benchAudit) fanOut(clients int, timed bool) *fanOut {
-	f := &fanOut{}
-	for range clients {
-		conn := a.open("")
-		c := &eventCounter{data: make([]byte, 16<<10), timed: timed}
-		if err := c.read(conn); err != nil { // the head of the answer
-			a.b.Fatal(err)
-		}
-		f.clients, f.conns = append(f.clients, c), append(f.conns, conn)
-		f.work.Go(func() {
-			for c.read(conn) == nil {
-			}
-		})
-	}
-	return f
-}
-
-// least returns how many events the client has that is behind most.
-func (f *fanOut) least() int64 {
-	least := f.clients[0].count.Load()
-	for _, c := range f.clients {
-		least = min(least, c.count.Load())
-	}
-	return least
-}
-
-func (f *fanOut) await(b *testing.B, count int64) {
-	look := time.NewTicker(time.Millisecond)
-	defer look.Stop()
-	for began := time.Now(); f.least() < count; <-look.C {
-		if time.Since(began) > 30*time.Second {
-			b.Fatalf("a client has %d events of %d", f.least(), count)
-		}
-	}
-}
-
-func (f *fanOut) close() {
-	for _, conn := range f.conns {
-		conn.Close()
-	}
-	f.work.Wait()
-}
-
-// BenchmarkEventFanOut measures 1,000 clients of one replica: what they take of memory (their own ends of the connections
-// included), how late events are at 200/s, and how many are delivered when all are saturated.
-func BenchmarkEventFanOut(b *testing.B) {
-	const clients = 1000
-	a := newBenchAudit(b)
-	b.Run("memory", func(b *testing.B) {
-		for b.Loop() {
-			before := inUse()
-			f := a.fanOut(clients, false)
-			b.ReportMetric((inUse()-before)/clients/1024, "KiB/client")
-			f.close()
-		}
-	})
-	for _, crowd := range []int{1, clients} {
-		b.Run(fmt.Sprintf("200 events a second/%d clients", crowd), func(b *testing.B) {
-			for b.Loop() {
-				a.paced(b, crowd)
-			}
-		})
-	}
-	b.Run("saturated", func(b *testing.B) {
-		f := a.fanOut(clients, false)
-		defer f.close()
-		const ahead, burst = 4000, 2000
-		before, used := inUse(), processorTime()
-		var sent int64
-		for b.Loop() {
-			a.append(burst, burst)
-			sent += burst
-			f.await(b, sent-ahead)
-		}
-		f.await(b, sent)
-		b.ReportMetric(float64(sent)*clients/b.Elapsed().Seconds(), "deliveries/s")
-		b.ReportMetric(float64(processorTime()-used)/float64(sent)/clients, "cpu-ns/delivery")
-		b.ReportMetric((inUse()-before)/1024/1024, "MiB-more")
-	})
-}
-
-// paced sends 200 events a second to some clients, for five seconds, and reports how late they are.
-func (a *benchAudit) paced(b *testing.B, clients int) {
-	const rate, count = 200, 1000
-	f := a.fanOut(clients, true)
-	tick := time.NewTicker(time.Second / rate)
-	defer tick.Stop()
-	var work sync.WaitGroup
-	for range count {
-		<-tick.C
-		work.Go(func() { a.append(1, 1) })
-	}
-	work.Wait()
-	f.await(b, count)
-	f.close()
-	var late []time.Duration
-	for _, c := range f.clients {
-		late = append(late, c.late...)
-	}
-	slices.Sort(late)
-	at := func(share float64) float64 {
-		return float64(late[int(share*float64(len(late)-1))].Microseconds()) / 1000
-	}
-	b.ReportMetric(at(0.5), "p50-ms")
-	b.ReportMetric(at(0.99), "p99-ms")
-	b.ReportMetric(at(1), "max-ms")
 }
 
 // inUse returns the bytes of heap and stacks that are in use.

@@ -56,10 +56,45 @@ func (l *limitedListener) Close() error {
 	return l.Listener.Close()
 }
 
-// limitedConn is a connection that gives its slot back.
+// limitedConn is a connection that gives its slot back. It can gather what is written, so that it is sent with one system call, in one
+// piece: net/http writes a long part of an answer in three, the last of which is two bytes.
 type limitedConn struct {
 	net.Conn
 	release func()
+
+	// Of the goroutine that writes.
+	gathers bool
+	held    net.Buffers
+	copied  []byte // of what held refers to
+}
+
+// mostCopied is the size of net/http's own buffer, which it uses again: what is longer is the caller's.
+const mostCopied = 4096
+
+// Gather keeps what is written from now on, until Send. Whoever writes more than 4 KiB at once must not change that until then.
+func (c *limitedConn) Gather() { c.gathers = true }
+
+// Write implements net.Conn.
+func (c *limitedConn) Write(p []byte) (int, error) {
+	if !c.gathers {
+		return c.Conn.Write(p)
+	}
+	kept := p
+	if len(p) <= mostCopied {
+		from := len(c.copied)
+		c.copied = append(c.copied, p...)
+		kept = c.copied[from:len(c.copied):len(c.copied)]
+	}
+	c.held = append(c.held, kept)
+	return len(p), nil
+}
+
+// Send writes what was gathered. Its error is the first one of these writes.
+func (c *limitedConn) Send() error {
+	held := c.held
+	_, err := held.WriteTo(c.Conn)
+	c.gathers, c.held, c.copied = false, c.held[:0], c.copied[:0]
+	return err
 }
 
 // Close implements net.Conn.

@@ -1,7 +1,9 @@
 package replica
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"net"
 	"testing"
 )
@@ -62,5 +64,60 @@ func TestLimit(t *testing.T) {
 	}
 	for _, c := range open {
 		c.Close()
+	}
+}
+
+// TestGather: what is gathered arrives in order and at Send, whatever becomes of a short piece's memory meanwhile; then nothing is kept.
+func TestGather(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l = limited(l)
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	accepted, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer accepted.Close()
+	c := accepted.(*limitedConn)
+	var want []byte
+	for round := range 3 {
+		c.Gather()
+		for i, size := range []int{mostCopied, 30000, 2, 1, 5000, 7} {
+			p := bytes.Repeat([]byte{byte(16*round + i)}, size)
+			want = append(want, p...)
+			if n, err := c.Write(p); n != size || err != nil {
+				t.Fatal(n, err)
+			}
+			if size <= mostCopied {
+				clear(p)
+			}
+		}
+		if err := c.Send(); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, "now"...)
+		if _, err := c.Write([]byte("now")); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(client, got); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("round %d: %v, other bytes than were written", round, err)
+		}
+		want = want[:0]
+	}
+	client.Close()
+	c.Gather()
+	for err = nil; err == nil; err = c.Send() { // until the system knows that nobody is there
+		c.Gather()
+		if _, err := c.Write(make([]byte, 1<<20)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
