@@ -152,7 +152,7 @@ func BenchmarkStartFromSnapshot(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if len(n.state.sessions) != manySessions {
+		if len(n.state.sessions) < manySessions {
 			b.Fatalf("%d sessions", len(n.state.sessions))
 		}
 		return n
