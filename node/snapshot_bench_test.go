@@ -188,7 +188,7 @@ func pauses(b *testing.B, n *Node, taking bool) {
 	if n.state.clients["svc"] == nil {
 		benchClient(b, n)
 	}
-	tok := must(n.ClientToken(ctx, "svc", nil, Origin{}))(b)
+	tok := must(n.ClientToken(ctx, "svc", 0, nil, Origin{}))(b)
 	n.mu.RLock()
 	seq, digest := n.state.seq, n.state.digest
 	n.mu.RUnlock()

@@ -75,6 +75,7 @@ func (c *serveCmd) config() (replica.Config, error) {
 	}
 	cfg.Node.Retention.Age = time.Duration(c.Cluster.Retain)
 	cfg.Node.Limits, cfg.HTTP.Origins = c.Limits.limits(), c.Edges.CORSOrigin
+	cfg.Node.Recording = c.Privacy.recording()
 	if c.Edges.TLSCert != "" {
 		cfg.TLS = &replica.TLS{CertFile: c.Edges.TLSCert, KeyFile: c.Edges.TLSKey}
 	}
