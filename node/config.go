@@ -105,9 +105,9 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.Grace, 30*time.Second)
 	setDefault(&c.CacheTokens, 1<<17)
 	c.Limits = c.Limits.withDefaults()
-	setDefault(&c.Retention.Every, defaultSnapshotEvery)
 	setDefault(&c.Recording.Address, RecordPlain)
 	setDefault(&c.Recording.Agent, RecordPlain)
+	setDefault(&c.Retention.Every, defaultSnapshotEvery)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

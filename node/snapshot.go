@@ -71,16 +71,14 @@ func decode(data []byte) (*state, snapshotHash, error) {
 	case data[head-1] != snapshotFormat:
 		return nil, hash, fmt.Errorf("%w: format %d, and this version of knell reads %d", errSnapshot, data[head-1], snapshotFormat)
 	}
-	// Beside the reading: each takes about as long as the other.
-	sum := make(chan snapshotHash, 1)
-	go func() { sum <- sha256.Sum256(data[:end]) }()
+	// First: what was damaged is not looked at any further.
+	if hash = hashOf(data); hash == (snapshotHash{}) {
+		return nil, hash, fmt.Errorf("%w: its hash is not the one that it says", errSnapshot)
+	}
 	s := newState()
 	c := coder{reading: true, buf: data[head:end]}
 	s.code(&c)
-	hash = <-sum
 	switch {
-	case hash != snapshotHash(data[end:]):
-		return nil, hash, fmt.Errorf("%w: its hash is not the one that it says", errSnapshot)
 	case c.err != nil:
 		return nil, hash, fmt.Errorf("%w: %w", errSnapshot, c.err)
 	case len(c.buf) > 0:
@@ -207,7 +205,7 @@ func (c *coder) text(v *string) {
 	c.buf = c.buf[n:]
 }
 
-// list takes texts; none are nil.
+// list takes words; none are nil.
 func (c *coder) list(v *[]string) {
 	n := c.count(len(*v))
 	if c.reading {
@@ -217,7 +215,9 @@ func (c *coder) list(v *[]string) {
 		}
 	}
 	for i := range *v {
-		c.text(&(*v)[i])
+		w := unique.Make((*v)[i])
+		c.word(&w)
+		(*v)[i] = w.Value()
 	}
 }
 

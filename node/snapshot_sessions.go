@@ -23,23 +23,51 @@ const (
 func (s *state) codeSessions(c *coder) {
 	c.int(&s.swept)
 	list := inOrder(s.sessions, func(a, b *session) int { return cmp.Compare(a.start, b.start) })
-	if c.reading {
-		s.sessions = make(map[events.ID]*session, min(len(c.buf)/leastSession, 1<<26))
-	}
 	last := &session{} // of which the next one differs little
+	if !c.reading {
+		records(c, list, func(ses *session) {
+			ses.code(c, last)
+			last = ses
+		})
+		return
+	}
+	s.sessions = make(map[events.ID]*session, min(len(c.buf)/leastSession, 1<<26))
+	enter, done := s.entering()
+	batch := make([]*session, 0, sessionBatch)
 	records(c, list, func(ses *session) {
 		ses.code(c, last)
-		if last = ses; !c.reading || c.err != nil {
-			return
-		}
-		s.sessions[ses.id] = ses
-		s.words.Set(ses.word, true)
-		minute := max(sessionMinute(ses), s.swept)
-		s.expiry[minute] = append(s.expiry[minute], ses.id)
-		if ses.user != nil {
-			ses.link()
+		last = ses
+		if batch = append(batch, ses); len(batch) == sessionBatch {
+			enter <- batch
+			batch = make([]*session, 0, sessionBatch)
 		}
 	})
+	enter <- batch
+	close(enter)
+	<-done
+}
+
+// sessionBatch is how many sessions are entered at a time.
+const sessionBatch = 1024
+
+// entering enters sessions beside the reading of those that follow, which takes about as long, until enter is closed.
+func (s *state) entering() (enter chan<- []*session, done <-chan struct{}) {
+	batches, ended := make(chan []*session, 8), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for batch := range batches {
+			for _, ses := range batch {
+				s.sessions[ses.id] = ses
+				s.words.Set(ses.word, true)
+				minute := max(sessionMinute(ses), s.swept)
+				s.expiry[minute] = append(s.expiry[minute], ses.id)
+				if ses.user != nil {
+					ses.link()
+				}
+			}
+		}
+	}()
+	return batches, ended
 }
 
 // leastSession is how many bytes a session takes at least.

@@ -109,6 +109,7 @@ func (s *state) codeUsers(c *coder) {
 		c.userNumbers = numbered(c.users)
 		return
 	}
+	s.users, s.names = make(map[events.ID]*user, len(c.users)), make(map[string]*user, len(c.users))
 	for _, u := range c.users {
 		s.users[u.id], s.names[u.name] = u, u
 		s.access.live.Set(u.flag, !u.disabled)

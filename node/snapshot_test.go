@@ -196,6 +196,9 @@ func (w *fieldWalk) walk(v reflect.Value) {
 		}
 		w.done[name] = true
 		w.field(name, f)
+		if k := f.Kind(); (k == reflect.Slice || k == reflect.Map) && f.Len() == 0 {
+			delete(w.done, name) // there may be one with something in it
+		}
 	}
 }
 
