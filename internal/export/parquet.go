@@ -15,25 +15,26 @@ import (
 )
 
 // row is an event in Parquet: the attributes of its envelope by their names, and what happened to whom as JSON. Columns that an event does
-// not have are null. Attributes that this version does not know are in NDJSON only.
+// not have are null: pointers, because v0.32 of the library takes some zero values that are marked as optional for empty texts. Attributes
+// that this version does not know are in NDJSON only.
 type row struct {
-	Sequence  int64  `parquet:"sequence,delta"`
-	ID        string `parquet:"id"`
-	Type      string `parquet:"type,dict"`
-	Time      int64  `parquet:"time,optional,timestamp(microsecond)"` // UTC
-	Source    string `parquet:"source,dict"`
-	Subject   string `parquet:"subject,optional"`
-	Level     int32  `parquet:"level"`
-	Epoch     string `parquet:"epoch,dict"`
-	Actor     string `parquet:"actor,optional,dict"`
-	Address   string `parquet:"clientaddress,optional,dict"`
-	UserAgent string `parquet:"useragent,optional,dict"`
-	RequestID string `parquet:"requestid,optional"`
-	Reason    string `parquet:"reason,optional,dict"`
-	Void      string `parquet:"void,optional,dict"`
-	UserName  string `parquet:"username,optional,dict"`
-	ActorName string `parquet:"actorname,optional,dict"`
-	Data      string `parquet:"data,json"` // "null" if it has none: this version of the library confuses levels of optional JSON
+	Sequence  int64   `parquet:"sequence,delta"`
+	ID        string  `parquet:"id"`
+	Type      string  `parquet:"type,dict"`
+	Time      *int64  `parquet:"time,timestamp(microsecond)"` // UTC
+	Source    string  `parquet:"source,dict"`
+	Subject   *string `parquet:"subject"`
+	Level     int32   `parquet:"level"`
+	Epoch     string  `parquet:"epoch,dict"`
+	Actor     *string `parquet:"actor,dict"`
+	Address   *string `parquet:"clientaddress,dict"`
+	UserAgent *string `parquet:"useragent,dict"`
+	RequestID *string `parquet:"requestid"`
+	Reason    *string `parquet:"reason,dict"`
+	Void      *string `parquet:"void,dict"`
+	UserName  *string `parquet:"username,dict"`
+	ActorName *string `parquet:"actorname,dict"`
+	Data      string  `parquet:"data,json"` // "null" if it has none: v0.32 panics at optional JSON
 }
 
 // rowGroup bounds how many rows are kept in memory, compressed, until they are written together.
@@ -76,14 +77,23 @@ func parse(line []byte) (*event, error) {
 
 func (e *event) row() row {
 	r := row{
-		Sequence: int64(e.seq), ID: e.ID, Type: e.Type, Source: e.Source, Subject: e.Subject, Level: e.Level, Epoch: e.Epoch, Actor: e.Actor,
-		Address: e.Address, UserAgent: e.UserAgent, RequestID: e.RequestID, Reason: e.Reason, Void: e.Void, UserName: e.UserName,
-		ActorName: e.ActorName, Data: cmp.Or(string(e.Data), "null"),
+		Sequence: int64(e.seq), ID: e.ID, Type: e.Type, Source: e.Source, Subject: text(e.Subject), Level: e.Level, Epoch: e.Epoch,
+		Actor: text(e.Actor), Address: text(e.Address), UserAgent: text(e.UserAgent), RequestID: text(e.RequestID), Reason: text(e.Reason),
+		Void: text(e.Void), UserName: text(e.UserName), ActorName: text(e.ActorName), Data: cmp.Or(string(e.Data), "null"),
 	}
 	if t, err := time.Parse(time.RFC3339Nano, e.Time); err == nil {
-		r.Time = t.UnixMicro()
+		micros := t.UnixMicro()
+		r.Time = &micros
 	}
 	return r
+}
+
+// text returns nil for "".
+func text(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
 }
 
 // writeParquet makes a Parquet file of lines. progress is told how many bytes of them have been read.

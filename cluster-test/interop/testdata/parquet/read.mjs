@@ -17,7 +17,7 @@ const columns = parquetSchema(metadata).children.map((c) => c.element);
 const type = Object.fromEntries(columns.map((c) => [c.name, `${c.type} ${c.logical_type?.type ?? c.converted_type ?? ""} ${c.repetition_type}`.replace(/ +/g, " ")]));
 for (const [name, want] of Object.entries({
   sequence: "INT64 INTEGER REQUIRED", time: "INT64 TIMESTAMP OPTIONAL", type: "BYTE_ARRAY STRING REQUIRED", level: "INT32 INTEGER REQUIRED",
-  actor: "BYTE_ARRAY STRING OPTIONAL", void: "BYTE_ARRAY STRING OPTIONAL", data: "BYTE_ARRAY JSON OPTIONAL",
+  actor: "BYTE_ARRAY STRING OPTIONAL", void: "BYTE_ARRAY STRING OPTIONAL", data: "BYTE_ARRAY JSON REQUIRED",
 })) assert.equal(type[name], want, name);
 
 const texts = ["id", "source", "type", "subject", "epoch", "actor", "clientaddress", "useragent", "requestid", "reason", "void", "username", "actorname"];
