@@ -117,7 +117,7 @@ func newAccessPayload(t Type) Payload {
 	case TypeSecretAPIKeyRotated:
 		return new(SecretAPIKeyRotated)
 	}
-	return newNextPayload(t)
+	return newWebhookPayload(t)
 }
 
 // Types returns every event type of this build, in the order of the vocabulary, with an example of its payload.
@@ -184,6 +184,7 @@ func Types() []TypeInfo {
 		&SecretAPIKey{Key: id("api key"), User: user, Name: "nightly export", Scope: scope, Expires: login + 90*86400, Digest: key("digest"), UserSeq: 17},
 		&SecretAPIKeyRotated{Key: id("api key"), User: user, Digest: key("digest 2"), OldExpires: login + 86400, KeySeq: 23},
 	}
+	examples = append(examples, webhookExamples(user, id("life 2"), login, key)...)
 	infos := make([]TypeInfo, len(examples))
 	for i, p := range examples {
 		infos[i] = TypeInfo{Type: p.Type(), Level: LevelOf(p), Example: p}
