@@ -50,7 +50,7 @@ type Config struct {
 	CacheTokens int              // verified tokens remembered; 0: 131,072
 	Password    password.Config  // hashing
 	Hasher      *password.Hasher // shared by the nodes of one process, so that its cap is the machine's; nil: an own one, by Password
-	Limits      Limits           // of guesses and refreshes
+	Limits      Limits           // of guesses and refreshes, and of webhooks
 	Version     string           // build version, told to peers
 	Logger      *slog.Logger     // nil: nothing is logged
 	Break       fence.Mutation   // removes a mechanism, for tests that show it is needed; a program may set it only if fence.Breakable
