@@ -30,6 +30,7 @@ type cli struct {
 	APIKey  apiKeyCmd  `cmd:"" name:"apikey" help:"Administer API keys, with access to the data directory."`
 	Role    roleCmd    `cmd:"" help:"Say what roles give, with access to the data directory."`
 	Key     keyCmd     `cmd:"" help:"Administer the keys that tokens are signed with, with access to the data directory."`
+	Webhook webhookCmd `cmd:"" help:"Administer webhooks, to which events are sent, with access to the data directory."`
 	Revoke  revokeCmd  `cmd:"" help:"End sessions and tokens, with access to the data directory; returns when no replica accepts them any more."`
 	Status  statusCmd  `cmd:"" help:"Show what a replica knows about itself and its peers."`
 	Bench   benchCmd   `cmd:"" help:"Send an installation, or a cluster of its own, a load, and measure logouts and leaks."`

@@ -47,7 +47,7 @@ func (c *serveCmd) config() (replica.Config, error) {
 		c.Name = standaloneName
 	}
 	checks := append(append(c.checkNames(), c.Tokens.check()...), c.checkMode())
-	checks = append(append(checks, c.Limits.check()...), c.Edges.check()...)
+	checks = append(append(append(checks, c.Limits.check()...), c.Edges.check()...), c.Webhooks.check())
 	checks = append(append(append(checks, c.Cluster.check(m)...), c.External.check(&c.Cluster)...), c.checkLease())
 	if err := firstError(checks...); err != nil {
 		return replica.Config{}, err
@@ -71,6 +71,7 @@ func (c *serveCmd) config() (replica.Config, error) {
 		HTTP:        httpapi.Config{Sync: c.External.sync(), PasswordGrant: c.Tokens.PasswordGrant},
 	}
 	cfg.Node.Limits, cfg.HTTP.Origins = c.Limits.limits(), c.Edges.CORSOrigin
+	cfg.Node.Limits.Webhooks = c.Webhooks.webhooks()
 	if c.Edges.TLSCert != "" {
 		cfg.TLS = &replica.TLS{CertFile: c.Edges.TLSCert, KeyFile: c.Edges.TLSKey}
 	}

@@ -197,6 +197,7 @@ func (r *Replica) bringUp(ctx context.Context) error {
 	}
 	nodeCfg := r.cfg.Node
 	nodeCfg.Name, nodeCfg.Dir, nodeCfg.Log, nodeCfg.Logger = r.cfg.Name, r.cfg.Dir, r.events, r.log
+	nodeCfg.Limits.Webhooks.Own = r.listens
 	if r.node, err = r.startNode(ctx, nodeCfg); err != nil {
 		return err
 	}
