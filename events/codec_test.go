@@ -21,7 +21,7 @@ func example(p events.Payload) *events.Event {
 		ID: events.DeriveID("test", []byte("event")), Time: time.Date(2026, 1, 2, 3, 4, 5, 678900000, time.UTC),
 		Subject: "session/1", Epoch: events.DeriveID("test", []byte("epoch")), Node: "n1", Actor: "system", Address: "192.0.2.7",
 		UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", RequestID: "req-1",
-		Reason: `asked "politely"`, Data: p,
+		Network: events.DeriveID("test", []byte("network")), Reason: `asked "politely"`, Data: p,
 	}
 }
 
@@ -48,8 +48,10 @@ func wire(e *events.Event) map[string]any {
 			m[name] = v
 		}
 	}
-	if !e.Epoch.IsZero() {
-		m["epoch"] = e.Epoch.String()
+	for name, id := range map[string]events.ID{"epoch": e.Epoch, "network": e.Network} {
+		if !id.IsZero() {
+			m[name] = id.String()
+		}
 	}
 	return m
 }

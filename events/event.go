@@ -14,7 +14,8 @@ type Event struct {
 	Epoch     ID
 	Node      string // name of the replica that appended it
 	Actor     string // user id, client id, "local" (operator with access to the data directory) or "system"
-	Address   string // client address
+	Address   string // client address, or what is recorded of it
+	Network   ID     // the network that guesses from Address count for, sealed for replicas; zero: as Address says
 	UserAgent string
 	RequestID string
 	Reason    string

@@ -31,8 +31,8 @@ type Sessions interface {
 	Login(context.Context, node.LoginRequest) (node.Tokens, error)
 	Refresh(context.Context, node.RefreshRequest) (node.Tokens, error)
 	Logout(ctx context.Context, accessToken string, o node.Origin) error
-	AuthenticateClient(ctx context.Context, id, secret string, o node.Origin) error
-	ClientToken(ctx context.Context, client string, scope []string, o node.Origin) (node.Tokens, error)
+	AuthenticateClient(ctx context.Context, id, secret string, o node.Origin) (seq uint64, err error)
+	ClientToken(ctx context.Context, client string, authenticated uint64, scope []string, o node.Origin) (node.Tokens, error)
 }
 
 // Accounts administers users.

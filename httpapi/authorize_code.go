@@ -17,6 +17,6 @@ func (a *api) redeemCode(ctx context.Context, req tokenRequest) (node.Tokens, er
 	}
 	return a.n.RedeemCode(ctx, node.CodeRedemption{
 		Code: req.form["code"], Client: req.client.id, Redirect: req.form["redirect_uri"], Verifier: req.form["code_verifier"],
-		Origin: req.origin,
+		Origin: req.origin, ClientSeq: req.seq,
 	})
 }

@@ -27,9 +27,9 @@ const (
 const carolPassword = "christmas-1843"
 
 // newAppWorld returns a world with the user carol and the public client app.
-func newAppWorld(t *testing.T) *world {
+func newAppWorld(t *testing.T, edit ...func(*node.Config)) *world {
 	t.Helper()
-	w := newWorld(t)
+	w := newWorld(t, edit...)
 	w.vars["carol-id"] = addApp(t, w.node).String()
 	w.vars["carol-password"] = carolPassword
 	return w

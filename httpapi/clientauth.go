@@ -52,7 +52,8 @@ func (a *api) confidential(r *http.Request, form map[string]string) (string, err
 	case c.id == "" || c.secret == "":
 		return "", node.ErrInvalidClient
 	}
-	return c.id, a.n.AuthenticateClient(r.Context(), c.id, c.secret, a.origin(r))
+	_, err = a.n.AuthenticateClient(r.Context(), c.id, c.secret, a.origin(r))
+	return c.id, err
 }
 
 // parseBasic parses an Authorization value of the scheme Basic, in which id and secret are form-encoded (RFC 6749 section

@@ -29,6 +29,7 @@ var table = []struct {
 	{node.ErrNotCurrent, unavailable("this replica cannot prove that it is current")},
 	{node.ErrUnknownOutcome, unavailable("it is not known whether this was carried out; repeat the request")},
 	{node.ErrFull, unavailable("the log has no room for this")},
+	{node.ErrClientChanged, unavailable("the client is being changed; repeat the request")},
 	{node.ErrClosed, unavailable("this replica is stopped")},
 
 	{node.ErrExpired, invalidToken("the access token has expired")},

@@ -76,10 +76,10 @@ func (s *scripted) Logout(ctx context.Context, _ string, o node.Origin) error {
 	}
 	return s.err
 }
-func (s *scripted) AuthenticateClient(context.Context, string, string, node.Origin) error {
-	return s.err
+func (s *scripted) AuthenticateClient(context.Context, string, string, node.Origin) (uint64, error) {
+	return 0, s.err
 }
-func (s *scripted) ClientToken(context.Context, string, []string, node.Origin) (node.Tokens, error) {
+func (s *scripted) ClientToken(context.Context, string, uint64, []string, node.Origin) (node.Tokens, error) {
 	return node.Tokens{}, s.err
 }
 func (s *scripted) UserByID(events.ID) (node.User, bool)                     { return node.User{}, false }

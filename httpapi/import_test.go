@@ -158,7 +158,7 @@ func TestImportOfClients(t *testing.T) {
 	}
 	check(call(local, "POST", "/clients/import", lines, ndjsonType))
 	for id, secret := range map[string]string{"jobs": "correct horse", "chosen": "correct horse", "made": secret} {
-		if err := w.node.AuthenticateClient(t.Context(), id, secret, node.Origin{}); err != nil {
+		if _, err := w.node.AuthenticateClient(t.Context(), id, secret, node.Origin{}); err != nil {
 			t.Errorf("%s: %v", id, err)
 		}
 	}

@@ -31,7 +31,7 @@ func (a *api) revocation(w http.ResponseWriter, r *http.Request) (token, client 
 	}
 	c, err := clientCredentials(r, form)
 	if err == nil && c.id != "" {
-		err = a.n.AuthenticateClient(r.Context(), c.id, c.secret, a.origin(r))
+		_, err = a.n.AuthenticateClient(r.Context(), c.id, c.secret, a.origin(r))
 	}
 	return token, c.id, err
 }

@@ -56,6 +56,8 @@ type publicStatusDocument struct {
 	Sync        string       `json:"sync"`
 	LogCopy     string       `json:"log_copy,omitempty"`
 	Peers       []statusPeer `json:"peers"`
+
+	Record node.Recording `json:"record"` // what its events tell of where requests come from
 }
 
 // publicStatus serves GET /status: how this replica stands in the log. How many users and sessions there are is for
@@ -63,7 +65,7 @@ type publicStatusDocument struct {
 func (a *api) publicStatus(w http.ResponseWriter, _ *http.Request) {
 	s := a.n.Status()
 	writeJSON(w, http.StatusOK, publicStatusDocument{
-		s.Node, s.Incarnation, s.Epoch, s.Applied, s.Digest, s.Ready, s.Lease.Milliseconds(), a.sync, a.logCopy(), peersOf(s),
+		s.Node, s.Incarnation, s.Epoch, s.Applied, s.Digest, s.Ready, s.Lease.Milliseconds(), a.sync, a.logCopy(), peersOf(s), s.Record,
 	})
 }
 

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 type tokenRequest struct {
 	form   map[string]string
 	client credentials
+	seq    uint64   // of the client's record when it was authenticated; 0 without a client
 	scope  []string // nil: not asked for
 	origin node.Origin
 }
@@ -79,12 +81,27 @@ func (a *api) grant(w http.ResponseWriter, r *http.Request) (node.Tokens, error)
 	if req.client, err = clientCredentials(r, form); err != nil {
 		return node.Tokens{}, err
 	}
-	if req.client.id != "" {
-		if err := a.n.AuthenticateClient(r.Context(), req.client.id, req.client.secret, req.origin); err != nil {
-			return node.Tokens{}, err
+	return a.authenticated(r.Context(), req, grant)
+}
+
+// authentications is how often a client is authenticated for one request, which is again when its record has changed since.
+const authentications = 3
+
+// authenticated authenticates the client of req, if there is one, and carries out the grant for it as it was then.
+func (a *api) authenticated(ctx context.Context, req tokenRequest, grant func(context.Context, tokenRequest) (node.Tokens, error)) (
+	t node.Tokens, err error,
+) {
+	for range authentications {
+		if req.client.id != "" {
+			if req.seq, err = a.n.AuthenticateClient(ctx, req.client.id, req.client.secret, req.origin); err != nil {
+				return node.Tokens{}, err
+			}
+		}
+		if t, err = grant(ctx, req); !errors.Is(err, node.ErrClientChanged) {
+			break
 		}
 	}
-	return grant(r.Context(), req)
+	return t, err
 }
 
 // password is section 4.3. Without a client it is a first-party login. The parameter remember is our own: true asks for the
@@ -101,6 +118,8 @@ func (a *api) password(ctx context.Context, req tokenRequest) (node.Tokens, erro
 		Scope:    req.scope,
 		Remember: remember == "true",
 		Origin:   req.origin,
+
+		ClientSeq: req.seq,
 	})
 }
 
@@ -109,7 +128,9 @@ func (a *api) refresh(ctx context.Context, req tokenRequest) (node.Tokens, error
 	if !isVisible(req.form["refresh_token"]) {
 		return node.Tokens{}, node.ErrInvalidGrant
 	}
-	return a.n.Refresh(ctx, node.RefreshRequest{Token: req.form["refresh_token"], Client: req.client.id, Scope: req.scope, Origin: req.origin})
+	return a.n.Refresh(ctx, node.RefreshRequest{
+		Token: req.form["refresh_token"], Client: req.client.id, Scope: req.scope, Origin: req.origin, ClientSeq: req.seq,
+	})
 }
 
 // clientGrant is section 4.4, which only a confidential client may use.
@@ -120,5 +141,5 @@ func (a *api) clientGrant(ctx context.Context, req tokenRequest) (node.Tokens, e
 	case req.client.secret == "": // authenticated without one: a public client
 		return node.Tokens{}, oauthError(codeUnauthorizedClient, "a public client cannot have a token of its own")
 	}
-	return a.n.ClientToken(ctx, req.client.id, req.scope, req.origin)
+	return a.n.ClientToken(ctx, req.client.id, req.seq, req.scope, req.origin)
 }

@@ -141,7 +141,7 @@ func TestOthersVerify(t *testing.T) {
 	} {
 		text := w.vars["alice"]
 		if name == "svc" {
-			tok, err := w.node.ClientToken(t.Context(), "svc", nil, node.Origin{})
+			tok, err := w.node.ClientToken(t.Context(), "svc", 0, nil, node.Origin{})
 			if err != nil {
 				t.Fatal(err)
 			}

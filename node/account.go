@@ -120,14 +120,16 @@ func (n *Node) noteFailure(acc account, req LoginRequest) {
 // hashName returns a keyed hash of a name that no user has: people type passwords into name fields. Names that are one login
 // name have one hash.
 func (n *Node) hashName(name string) events.ID {
-	if normal, err := normalName(name); err == nil {
-		name = normal
-	}
+	normal, err := normalName(name)
 	n.mu.RLock()
 	key := n.state.hashKey
 	n.mu.RUnlock()
+	if err != nil { // it may have a zero byte, behind which keyedHash has what else is hashed
+		sum := keyedHash(key, "name", []byte(name))
+		return events.ID(sum[:16])
+	}
 	m := hmac.New(sha256.New, key)
-	m.Write([]byte(name))
+	m.Write([]byte(normal))
 	return events.ID(m.Sum(nil)[:16])
 }
 

@@ -25,6 +25,8 @@ type LoginRequest struct {
 	Scope    []string // nil asks for all that the user may have
 	Remember bool     // the session gets the longer lifetimes (Config.Remembered)
 	Origin   Origin
+
+	ClientSeq uint64 // that AuthenticateClient returned; 0: the client was not authenticated by it
 }
 
 // RefreshRequest presents a refresh token (RFC 6749 section 6).
@@ -33,6 +35,8 @@ type RefreshRequest struct {
 	Client string   // authenticated OAuth client, "" for a first-party session; must be the one that the session is of
 	Scope  []string // nil: all that the session has; else the access token gets these of them, and no others may be asked
 	Origin Origin
+
+	ClientSeq uint64 // as in LoginRequest
 }
 
 // Tokens is what a login or a refresh gives.
@@ -89,6 +93,7 @@ type Status struct {
 	LogMaxBytes int64         `json:"log_max_bytes"`
 	LogSheds    string        `json:"log_sheds,omitempty"` // what it has no room for: attempts, then logins, accounts, everything
 	Pending     int           `json:"pending_barriers"`
+	Record      Recording     `json:"record"`
 }
 
 // Peer is another replica as this one sees it.

@@ -77,6 +77,7 @@ func (n *Node) applyOne(seq uint64, e *events.Event) error {
 	n.mu.Unlock()
 	if out.void == "" {
 		n.hot.feed.noteRename(e.Data)
+		n.forgetDeleted(e.Data)
 	}
 
 	n.hot.logTime.Store(logTime / 1e9)

@@ -64,7 +64,7 @@ func refreshThrough(s *scene) (Tokens, error) {
 	return s.b.Refresh(s.ctx, RefreshRequest{Token: s.through.RefreshToken, Client: "svc"})
 }
 func redeemCode(s *scene) (Tokens, error)  { return s.b.RedeemCode(s.ctx, s.code) }
-func clientToken(s *scene) (Tokens, error) { return s.b.ClientToken(s.ctx, "svc", nil, Origin{}) }
+func clientToken(s *scene) (Tokens, error) { return s.b.ClientToken(s.ctx, "svc", 0, nil, Origin{}) }
 func issueCode(s *scene) (Tokens, error) {
 	code, err := s.b.IssueCode(s.ctx, s.app(), LoginRequest{Name: "alice", Password: alicePassword})
 	if err == nil { // then it must be worth nothing

@@ -86,7 +86,7 @@ func TestEqualWork(t *testing.T) {
 				return err
 			}, wrongNames, ErrInvalidBasic},
 			{"a client's secret", func(id, secret string, o Origin) error {
-				return a.AuthenticateClient(ctx, id, secret, o)
+				return authenticate(ctx, a, id, secret, o)
 			}, wrongClients, ErrInvalidClient},
 		} {
 			want := ""

@@ -55,7 +55,7 @@ func tokens(b *testing.B, n *Node, count int) []string {
 	for range 32 {
 		work.Go(func() {
 			for i := next.Add(1) - 1; i < int64(count); i = next.Add(1) - 1 {
-				tok, err := n.ClientToken(context.Background(), "svc", nil, Origin{})
+				tok, err := n.ClientToken(context.Background(), "svc", 0, nil, Origin{})
 				if err != nil {
 					b.Error(err)
 					return

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 
@@ -113,4 +114,64 @@ func TestClientChangesDuringRefresh(t *testing.T) {
 		}
 		r.same()
 	})
+}
+
+// A grant is for the client as it was authenticated: another secret since, and it has to be authenticated again.
+func TestClientChangesAfterAuthentication(t *testing.T) {
+	ctx := context.Background()
+	for name, c := range map[string]struct {
+		typ   events.Type
+		grant func(r *rig, seq uint64, tok Tokens, red CodeRedemption) error
+	}{
+		"log in": {events.TypeSessionStarted, func(r *rig, seq uint64, _ Tokens, _ CodeRedemption) error {
+			_, err := r.nodes["a"].Login(ctx, LoginRequest{Name: "alice", Password: alicePassword, Client: "web", ClientSeq: seq})
+			return err
+		}},
+		"refresh": {events.TypeSessionRefreshed, func(r *rig, seq uint64, tok Tokens, _ CodeRedemption) error {
+			_, err := r.nodes["a"].Refresh(ctx, RefreshRequest{Token: tok.RefreshToken, Client: "web", ClientSeq: seq})
+			return err
+		}},
+		"code": {events.TypeSessionStarted, func(r *rig, seq uint64, _ Tokens, red CodeRedemption) error {
+			red.ClientSeq = seq
+			_, err := r.nodes["a"].RedeemCode(ctx, red)
+			return err
+		}},
+		"client's own": {events.TypeClientToken, func(r *rig, seq uint64, _ Tokens, _ CodeRedemption) error {
+			_, err := r.nodes["a"].ClientToken(ctx, "web", seq, nil, Origin{})
+			return err
+		}},
+	} {
+		for _, when := range []string{"before", "during"} {
+			t.Run(fmt.Sprint(name, " ", when), func(t *testing.T) {
+				bubble(t, func(t *testing.T, r *rig) {
+					const secret = "web-secret-0123456789"
+					must0(t, r.nodes["a"].CreateClient(ctx, NewClient{
+						ID: "web", Secret: secret, Scope: []string{"openid", "profile"}, Redirects: []string{testRedirect},
+					}, Origin{}))
+					tok := must(r.nodes["b"].Login(ctx, LoginRequest{Name: "alice", Password: alicePassword, Client: "web"}))(t)
+					req := r.app()
+					req.Client = "web"
+					red := r.code("c", req)
+					rotate := func() error { return r.nodes["b"].RotateClientSecret(ctx, "web", "web-secret-9876543210", 0, Origin{}) }
+					seq := must(r.nodes["a"].AuthenticateClient(ctx, "web", secret, Origin{}))(t)
+					if when == "before" {
+						must0(t, rotate())
+					} else {
+						r.between("a", c.typ, rotate)
+					}
+					if err := c.grant(r, seq, tok, red); !errors.Is(err, ErrClientChanged) {
+						t.Errorf("got %v", err)
+					}
+					if err := authenticate(ctx, r.nodes["a"], "web", secret, Origin{}); !errors.Is(err, ErrInvalidClient) {
+						t.Errorf("the old secret: %v", err)
+					}
+					seq = must(r.nodes["a"].AuthenticateClient(ctx, "web", "web-secret-9876543210", Origin{}))(t)
+					if err := c.grant(r, seq, tok, red); err != nil {
+						t.Errorf("with the new one: %v", err)
+					}
+					r.same()
+				})
+			})
+		}
+	}
 }

@@ -224,7 +224,7 @@ func TestDedupeIsNeeded(t *testing.T) {
 			return &events.Event{ID: events.NewID(), Epoch: start.Epoch, Node: "a", Data: d}
 		}
 		first := event(login)
-		n := &Node{cfg: Config{Break: m}, state: s} // of which leaveOut needs no more
+		n := &Node{cfg: Config{Build: Build{Break: m}}, state: s} // of which leaveOut needs no more
 		for i, e := range []*events.Event{start, event(user), first, event(&events.SessionRevoked{Session: login.Session}), first} {
 			s.apply(uint64(i+1), n.leaveOut(uint64(i+1), e))
 		}

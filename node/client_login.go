@@ -9,23 +9,33 @@ import (
 	"github.com/knell-auth/knell/internal/password"
 )
 
-// AuthenticateClient checks a confidential client's secret, or that a client without one is public (secret ""). The error is
-// ErrInvalidClient for every reason to refuse, and a *LimitedError when this guess has to wait.
-func (n *Node) AuthenticateClient(ctx context.Context, id, secret string, o Origin) error {
+// AuthenticateClient checks a confidential client's secret, or that a client without one is public (secret ""). It returns the
+// sequence of the client's record that it checked: a grant that is handed it is the client's as it was then, or ErrClientChanged.
+// The error is ErrInvalidClient for every reason to refuse, and a *LimitedError when this guess has to wait.
+func (n *Node) AuthenticateClient(ctx context.Context, id, secret string, o Origin) (seq uint64, err error) {
 	lease := n.hot.lease.Load()
 	if !lease.Valid(n.clock.read()) {
-		return ErrNotCurrent // before the hash
+		return 0, ErrNotCurrent // before the hash
 	}
 	s := n.clientSecrets(id)
 	ok, err := n.secretOpens(ctx, id, s, secret, o)
 	if err != nil {
-		return busy(err)
+		return 0, busy(err)
 	}
 	if !lease.Valid(n.clock.read()) {
-		return ErrNotCurrent
+		return 0, ErrNotCurrent
 	}
 	if !ok {
-		return ErrInvalidClient
+		return 0, ErrInvalidClient
+	}
+	return s.seq, nil
+}
+
+// sameClient returns ErrClientChanged unless a client that was authenticated at a sequence, 0 for one that was not, has the record of
+// then.
+func sameClient(authenticated, seq uint64) error {
+	if authenticated != 0 && authenticated != seq {
+		return ErrClientChanged
 	}
 	return nil
 }
@@ -127,8 +137,9 @@ func (n *Node) guessSecret(
 	return ok, err
 }
 
-// ClientToken gives an authenticated client an access token for itself (RFC 6749 section 4.4); there is no refresh token.
-func (n *Node) ClientToken(ctx context.Context, id string, asked []string, o Origin) (Tokens, error) {
+// ClientToken gives a client that was authenticated at a sequence an access token for itself (RFC 6749 section 4.4); there is no
+// refresh token. ErrClientChanged, and the errors of Login.
+func (n *Node) ClientToken(ctx context.Context, id string, authenticated uint64, asked []string, o Origin) (Tokens, error) {
 	if n.nearlyFull(loginShare) {
 		return Tokens{}, ErrFull
 	}
@@ -147,6 +158,9 @@ func (n *Node) ClientToken(ctx context.Context, id string, asked []string, o Ori
 		}
 		if seq == 0 {
 			return Tokens{}, ErrInvalidClient
+		}
+		if err := sameClient(authenticated, seq); err != nil {
+			return Tokens{}, err
 		}
 		scope, err := grantScope(asked, allowed)
 		if err != nil {

@@ -50,7 +50,7 @@ func TestRandomSecretsCostNoHash(t *testing.T) {
 		is := func(client, secret string, want error) {
 			t.Helper()
 			for name, n := range r.nodes {
-				if err := n.AuthenticateClient(ctx, client, secret, Origin{}); !errors.Is(err, want) {
+				if _, err := n.AuthenticateClient(ctx, client, secret, Origin{}); !errors.Is(err, want) {
 					t.Errorf("%s at %s: %v, want %v", client, name, err, want)
 				}
 			}
@@ -77,7 +77,7 @@ func TestRandomSecretsCostNoHash(t *testing.T) {
 		// What looks otherwise costs each of them the same.
 		for _, client := range []string{"made", "chosen", "public", "disabled", "nobody"} {
 			before := r.checks()
-			if err := r.nodes["c"].AuthenticateClient(ctx, client, "wrong-secret-12", Origin{}); err != ErrInvalidClient {
+			if _, err := r.nodes["c"].AuthenticateClient(ctx, client, "wrong-secret-12", Origin{}); err != ErrInvalidClient {
 				t.Errorf("%s: %v", client, err)
 			}
 			if n := r.checks() - before; n != 1 {
@@ -112,7 +112,7 @@ func TestChosenSecretsAreHashedOnce(t *testing.T) {
 			r.between("b", events.TypeAttemptStarted, func() error { <-gate; return nil })
 			for range 50 {
 				all.Go(func() {
-					if err := n.AuthenticateClient(ctx, c.client, c.secret, Origin{}); !errors.Is(err, c.want) {
+					if _, err := n.AuthenticateClient(ctx, c.client, c.secret, Origin{}); !errors.Is(err, c.want) {
 						t.Errorf("%s: %v, want %v", c.client, err, c.want)
 					}
 				})
@@ -130,7 +130,7 @@ func TestChosenSecretsAreHashedOnce(t *testing.T) {
 		}
 		before := r.checks()
 		for range 10 {
-			if err := n.AuthenticateClient(ctx, "svc", "svc-secret-0123456789", Origin{Address: "192.0.2.7"}); err != nil {
+			if _, err := n.AuthenticateClient(ctx, "svc", "svc-secret-0123456789", Origin{Address: "192.0.2.7"}); err != nil {
 				t.Error(err)
 			}
 		}

@@ -156,7 +156,7 @@ func (r *rig) authenticates(secret string, good bool) {
 	for name, n := range r.nodes {
 		n.cfg.Limits.Off = true // how many guesses there may be is not asked here
 		for range 2 {           // the second time from the cache
-			err := n.AuthenticateClient(context.Background(), "svc", secret, Origin{})
+			_, err := n.AuthenticateClient(context.Background(), "svc", secret, Origin{})
 			if good && err != nil || !good && !errors.Is(err, ErrInvalidClient) {
 				r.t.Errorf("%q at %s: %v", secret, name, err)
 			}
@@ -169,7 +169,7 @@ func TestRotateClientSecret(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		ctx := context.Background()
 		r.service()
-		tok := must(r.nodes["a"].ClientToken(ctx, "svc", nil, Origin{}))(t)
+		tok := must(r.nodes["a"].ClientToken(ctx, "svc", 0, nil, Origin{}))(t)
 		rotate := func(at, secret string, overlap time.Duration) {
 			t.Helper()
 			if err := r.nodes[at].RotateClientSecret(ctx, "svc", secret, overlap, Origin{}); err != nil {
@@ -226,7 +226,7 @@ func TestDisableAndDeleteClient(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		ctx := context.Background()
 		r.service()
-		own := must(r.nodes["a"].ClientToken(ctx, "svc", nil, Origin{}))(t)
+		own := must(r.nodes["a"].ClientToken(ctx, "svc", 0, nil, Origin{}))(t)
 		through := must(r.nodes["b"].Login(ctx, LoginRequest{Name: "alice", Password: alicePassword, Client: "svc"}))(t)
 		direct := r.login("c")
 		if err := r.nodes["b"].DisableClient(ctx, "svc", Origin{}); err != nil {
@@ -244,7 +244,7 @@ func TestDisableAndDeleteClient(t *testing.T) {
 		}
 		r.authenticates("svc-secret-0123456789", true)
 		r.refused(own, ErrRevoked)
-		own = must(r.nodes["c"].ClientToken(ctx, "svc", nil, Origin{}))(t)
+		own = must(r.nodes["c"].ClientToken(ctx, "svc", 0, nil, Origin{}))(t)
 		if err := r.nodes["a"].DeleteClient(ctx, "svc", Origin{}); err != nil {
 			t.Fatal(err)
 		}
@@ -274,7 +274,7 @@ func TestClientScopeChanges(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		ctx := context.Background()
 		r.service()
-		own := must(r.nodes["a"].ClientToken(ctx, "svc", nil, Origin{}))(t)
+		own := must(r.nodes["a"].ClientToken(ctx, "svc", 0, nil, Origin{}))(t)
 		through := must(r.nodes["b"].Login(ctx, LoginRequest{Name: "alice", Password: alicePassword, Client: "svc"}))(t)
 		direct := r.login("c")
 		r.accepted(own)
@@ -352,4 +352,10 @@ func TestBadClientsAreRefused(t *testing.T) {
 		r.authenticates("imported-secret", true)
 		r.authenticates("another-secret", false)
 	})
+}
+
+// authenticate is AuthenticateClient for who does not ask for the sequence.
+func authenticate(ctx context.Context, n *Node, id, secret string, o Origin) error {
+	_, err := n.AuthenticateClient(ctx, id, secret, o)
+	return err
 }

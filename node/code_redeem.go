@@ -18,6 +18,8 @@ type CodeRedemption struct {
 	Redirect string // must be that of the authorization request, "" if that named none
 	Verifier string // code_verifier
 	Origin   Origin
+
+	ClientSeq uint64 // as in LoginRequest
 }
 
 // codeView is what a redemption is decided on.
@@ -85,6 +87,8 @@ func (n *Node) viewCode(k codeText, r CodeRedemption) (codeView, error) {
 		return codeView{}, fmt.Errorf("%w: the code has expired", ErrInvalidGrant)
 	case c.client.id != r.Client:
 		return codeView{}, fmt.Errorf("%w: code of another client", ErrInvalidGrant)
+	case sameClient(r.ClientSeq, c.client.seq) != nil:
+		return codeView{}, ErrClientChanged
 	case !k.opens(r):
 		return codeView{}, fmt.Errorf("%w: redirect URI or code_verifier is not that of the code", ErrInvalidGrant)
 	case c.session.IsZero() && (now >= c.expires || !c.live()):

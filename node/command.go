@@ -154,10 +154,16 @@ func (n *Node) newEvent(data events.Payload, subject string, o Origin) *events.E
 	if actor == "" {
 		actor = subject
 	}
-	return &events.Event{
-		ID: events.NewID(), Time: n.clock.now(), Subject: subject, Epoch: n.epoch(), Node: n.cfg.Name, Actor: actor,
-		Address: o.Address, UserAgent: o.UserAgent, RequestID: o.RequestID, Reason: o.Reason, Data: data,
+	e := &events.Event{
+		ID: events.NewID(), Time: n.clock.now(), Subject: subject, Node: n.cfg.Name, Actor: actor,
+		RequestID: o.RequestID, Reason: o.Reason, Data: data,
 	}
+	n.mu.RLock()
+	var key []byte
+	e.Epoch, key = n.state.epoch, n.state.hashKey
+	n.mu.RUnlock()
+	n.cfg.Recording.origin(e, o, key)
+	return e
 }
 
 // commit appends e and waits until this replica's own apply loop has applied it and, for a narrowing effect, until the

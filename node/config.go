@@ -51,9 +51,15 @@ type Config struct {
 	Password    password.Config  // hashing
 	Hasher      *password.Hasher // shared by the nodes of one process, so that its cap is the machine's; nil: an own one, by Password
 	Limits      Limits           // of guesses and refreshes, and of webhooks
-	Version     string           // build version, told to peers
+	Recording   Recording        // what events tell of where a request came from
 	Logger      *slog.Logger     // nil: nothing is logged
-	Break       fence.Mutation   // removes a mechanism, for tests that show it is needed; a program may set it only if fence.Breakable
+	Build
+}
+
+// Build says which build a node is of.
+type Build struct {
+	Version string         // told to peers
+	Break   fence.Mutation // removes a mechanism, for tests that show it is needed; a program may set it only if fence.Breakable
 }
 
 // Remembered are the lifetimes of sessions whose user asked to be remembered, instead of RefreshIdle and SessionTTL. They are not
@@ -99,6 +105,8 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.Grace, 30*time.Second)
 	setDefault(&c.CacheTokens, 1<<17)
 	c.Limits = c.Limits.withDefaults()
+	setDefault(&c.Recording.Address, RecordPlain)
+	setDefault(&c.Recording.Agent, RecordPlain)
 	if c.Hasher == nil {
 		c.Hasher = password.New(c.Password)
 	}
@@ -119,7 +127,7 @@ func (c Config) withDefaults() (Config, error) {
 	case c.CacheTokens < 0:
 		return c, errors.New("node: CacheTokens must not be negative")
 	}
-	return c, nil
+	return c, c.Recording.check()
 }
 
 func setDefault[T comparable](p *T, v T) {

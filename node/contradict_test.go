@@ -15,7 +15,7 @@ func TestForgedClaims(t *testing.T) {
 		r.service()
 		bob := r.user("bob", "builder-password-1")
 		tok := r.login("a")
-		own := must(r.nodes["a"].ClientToken(ctx, "svc", nil, Origin{}))(t)
+		own := must(r.nodes["a"].ClientToken(ctx, "svc", 0, nil, Origin{}))(t)
 		stolen := r.nodes["a"].signing.with.Load()
 		for name, c := range map[string]struct {
 			of   Tokens

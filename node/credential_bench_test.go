@@ -42,7 +42,7 @@ func BenchmarkCredentials(b *testing.B) {
 		{"API key", func() error { _, err := n.Verify(ctx, key); return err }},
 		{"Basic", func() error { _, err := n.VerifyBasic(ctx, "alice", alicePassword, origin); return err }},
 		{"client secret", func() error {
-			return n.AuthenticateClient(ctx, "service", "a secret of 32 bytes, or there about", origin)
+			return authenticate(ctx, n, "service", "a secret of 32 bytes, or there about", origin)
 		}},
 	} {
 		b.Run(c.name, func(b *testing.B) {

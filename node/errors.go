@@ -37,6 +37,9 @@ var (
 	ErrInvalidGrant = errors.New("invalid grant")
 	// ErrInvalidClient: client authentication failed.
 	ErrInvalidClient = errors.New("invalid client")
+	// ErrClientChanged: the client's record changed since the client was authenticated, and its secret may be another one now.
+	// To authenticate it again tells. 503.
+	ErrClientChanged = errors.New("client changed since it was authenticated")
 	// ErrInvalidScope: a scope was asked that may not be granted, or is malformed.
 	ErrInvalidScope = errors.New("invalid scope")
 	// ErrBadRequest: an argument is malformed; the error's text says which and is safe to show.

@@ -242,6 +242,9 @@ func (n *Node) viewOf(e *feedEntry) *eventView {
 		v.head = n.appendHead(make([]byte, 0, 128), e.seq, e.void, &v.facts)
 	}
 	e.view.Store(v)
+	if n.hot.feed.renames.Load() != renames { // the name may be that of a user who was deleted since
+		e.view.CompareAndSwap(v, nil)
+	}
 	return v
 }
 

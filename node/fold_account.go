@@ -108,11 +108,23 @@ func (s *state) foldUserRevoked(seq uint64, d *events.UserRevoked) voidReason {
 		s.renewAccess(u)
 	}
 	if d.Cause == "deleted" {
-		s.endAccess(u, seq)
-		delete(s.users, u.id)
-		delete(s.names, u.name)
+		s.erase(u, seq)
 	}
 	return ""
+}
+
+// erase removes a user whose sessions have ended. Nothing that says who it was is left of it in the state, whatever may still refer
+// to its id.
+func (s *state) erase(u *user, seq uint64) {
+	s.endAccess(u, seq)
+	delete(s.users, u.id)
+	delete(s.names, u.name)
+	s.guesses.DropAccount(u.id)
+	for id, k := range s.codes {
+		if k.user == u {
+			delete(s.codes, id)
+		}
+	}
 }
 
 // endUser ends the sessions of u that started before seq, except one.
@@ -172,7 +184,7 @@ func (s *state) foldUserRolesChanged(seq uint64, d *events.UserRolesChanged) voi
 // so that any replica can append it and only one of them counts.
 func (s *state) owe(seq uint64, e *events.Event, data events.Payload) {
 	origin := *e
-	origin.Data = nil
+	origin.Data, origin.Network = nil, events.ID{} // which is sealed for one event
 	s.records[seq] = record{seq: seq, logTime: s.logTime, origin: origin, data: data}
 }
 

@@ -24,7 +24,7 @@ const (
 const noNetwork = uint64(1)
 
 // networkOf returns the part of a client's address that guesses are counted by: an IPv4 address, or the /64 of an IPv6 one,
-// which is what a single customer gets.
+// which is what a single customer gets. What replicas do not record as it is has another number (Recording).
 func networkOf(address string) uint64 {
 	a, err := netip.ParseAddr(address)
 	if err != nil {
@@ -72,8 +72,8 @@ type target struct {
 }
 
 // targetOf returns the target of a guess at a user, or at what a hash names.
-func (s *state) targetOf(user, nameHash events.ID, address string) target {
-	t := target{account: user, network: networkOf(address)}
+func (s *state) targetOf(user, nameHash events.ID, network uint64) target {
+	t := target{account: user, network: network}
 	if user.IsZero() {
 		t.account = nameHash
 	}
@@ -120,7 +120,7 @@ func (t target) forgive(table *limit.Table) {
 // foldAttemptStarted counts a guess as a failure, until it turns out to be right, or voids it because the next guess has to
 // wait: guesses at all replicas stand in one order. A void one counts for nothing, so that nobody prolongs a delay by knocking.
 func (s *state) foldAttemptStarted(seq uint64, e *events.Event, d *events.AttemptStarted) voidReason {
-	t := s.targetOf(d.User, d.NameHash, e.Address)
+	t := s.targetOf(d.User, d.NameHash, s.networkOf(e))
 	if t.wait(s.guesses, s.logTime) > 0 {
 		return voidLimited
 	}
@@ -143,9 +143,10 @@ func (s *state) foldAttemptsForgiven(e *events.Event, d *events.AttemptsForgiven
 	case d.Everywhere:
 		s.guesses.DropAccount(u.id)
 	default:
-		s.targetOf(d.User, d.NameHash, e.Address).forgive(s.guesses)
+		t := s.targetOf(d.User, d.NameHash, s.networkOf(e))
+		t.forgive(s.guesses)
 		if u != nil {
-			u.networks.add(networkOf(e.Address))
+			u.networks.add(t.network)
 		}
 	}
 	s.touch(uint64(s.guesses.Len()))
@@ -165,14 +166,14 @@ func (s *state) noteOpened(e *events.Event) {
 	case *events.CodeIssued:
 		u = s.users[d.User]
 	case *events.SecretPassword:
-		s.targetOf(d.User, events.ID{}, e.Address).forgive(s.guesses)
+		s.targetOf(d.User, events.ID{}, s.networkOf(e)).forgive(s.guesses)
 		s.guesses.DropAccount(d.User)
 		s.touch(uint64(s.guesses.Len()))
 	}
 	if u == nil {
 		return
 	}
-	t := s.targetOf(u.id, events.ID{}, e.Address)
+	t := s.targetOf(u.id, events.ID{}, s.networkOf(e))
 	t.forgive(s.guesses)
 	u.networks.add(t.network)
 	s.touch(uint64(s.guesses.Len()), t.network)

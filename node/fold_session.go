@@ -3,7 +3,6 @@ package node
 import (
 	"cmp"
 	"encoding/binary"
-	"net/netip"
 	"slices"
 	"strings"
 	"unique"
@@ -62,11 +61,7 @@ func (s *state) foldClientToken(seq uint64, e *events.Event, d *events.ClientTok
 
 // deviceOf returns where the event of a session that started then came from.
 func deviceOf(e *events.Event, started int64) device {
-	d := device{started: started, agent: unique.Make(e.UserAgent)}
-	if a, err := netip.ParseAddr(e.Address); err == nil {
-		d.address = a.As16()
-	}
-	return d
+	return device{started: started, address: placeOf(e.Address), agent: unique.Make(e.UserAgent)}
 }
 
 // grantee returns the client that a login was made through, as it was at a sequence; "" is a first-party login.

@@ -130,7 +130,7 @@ func (n *Node) awaitTurn(ctx context.Context, g guess, patience <-chan time.Time
 // guessWait returns how long g has to wait, and the sequence up to which that is known.
 func (n *Node) guessWait(g guess) (time.Duration, uint64) {
 	n.mu.RLock()
-	t := n.state.targetOf(g.user, g.nameHash, g.origin.Address)
+	t := n.targetLocked(g)
 	t.known = t.known || g.known
 	wait, applied := t.wait(n.state.guesses, n.state.logTime), n.state.seq
 	n.mu.RUnlock()
@@ -140,7 +140,12 @@ func (n *Node) guessWait(g guess) (time.Duration, uint64) {
 func (n *Node) target(g guess) target {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	return n.state.targetOf(g.user, g.nameHash, g.origin.Address)
+	return n.targetLocked(g)
+}
+
+// targetLocked returns the target of g as the fold has it when this replica writes it down. n.mu is held.
+func (n *Node) targetLocked(g guess) target {
+	return n.state.targetOf(g.user, g.nameHash, n.cfg.Recording.network(g.origin.Address, n.state.hashKey))
 }
 
 // mono returns the monotonic clock in nanoseconds.
@@ -199,7 +204,7 @@ func (n *Node) attemptEvent(d events.Payload, g guess) *events.Event {
 // noteLocks records, in the background, for whom delays began with the reservation at seq.
 func (n *Node) noteLocks(g guess, seq uint64) {
 	n.mu.RLock()
-	t := n.state.targetOf(g.user, g.nameHash, g.origin.Address)
+	t := n.targetLocked(g)
 	begun := map[limit.Key]int64{}
 	for _, k := range t.keys() {
 		if mark, until := n.state.guesses.Delayed(k); mark == seq {

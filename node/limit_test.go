@@ -296,7 +296,7 @@ func TestClientSecretsAreLimited(t *testing.T) {
 		}
 		for name, n := range r.nodes {
 			for i := range 20 {
-				if err := n.AuthenticateClient(ctx, "svc", secret, from(fmt.Sprintf("192.0.2.%d", 1+i%2))); err != nil {
+				if _, err := n.AuthenticateClient(ctx, "svc", secret, from(fmt.Sprintf("192.0.2.%d", 1+i%2))); err != nil {
 					t.Fatalf("%s: %v", name, err)
 				}
 			}
@@ -308,17 +308,17 @@ func TestClientSecretsAreLimited(t *testing.T) {
 		before := r.checks()
 		var last error
 		for range 30 {
-			last = r.nodes["b"].AuthenticateClient(ctx, "svc", "wrong", from("192.0.2.1"))
+			last = authenticate(ctx, r.nodes["b"], "svc", "wrong", from("192.0.2.1"))
 		}
 		var l *LimitedError
 		if n := r.checks() - before; n > 7 || !errors.As(last, &l) {
 			t.Errorf("%d guesses, then %v", n, last)
 		}
 		synctest.Wait() // c knows of the guesses at b
-		if err := r.nodes["c"].AuthenticateClient(ctx, "svc", secret, from("192.0.2.1")); !errors.As(err, &l) {
+		if _, err := r.nodes["c"].AuthenticateClient(ctx, "svc", secret, from("192.0.2.1")); !errors.As(err, &l) {
 			t.Errorf("a right guess among wrong ones: %v", err)
 		}
-		if err := r.nodes["c"].AuthenticateClient(ctx, "svc", secret, from("192.0.2.2")); err != nil {
+		if _, err := r.nodes["c"].AuthenticateClient(ctx, "svc", secret, from("192.0.2.2")); err != nil {
 			t.Errorf("from a network that is known: %v", err)
 		}
 		r.same()

@@ -80,11 +80,11 @@ func TestOldSecretIsOneGuess(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 5 { // those that are free
-			if err := r.nodes["b"].AuthenticateClient(ctx, "svc", "wrong-secret-12", from("192.0.2.1")); !errors.Is(err, ErrInvalidClient) {
+			if _, err := r.nodes["b"].AuthenticateClient(ctx, "svc", "wrong-secret-12", from("192.0.2.1")); !errors.Is(err, ErrInvalidClient) {
 				t.Error(err)
 			}
 		}
-		if err := r.nodes["c"].AuthenticateClient(ctx, "svc", "svc-secret-0123456789", from("192.0.2.2")); err != nil {
+		if _, err := r.nodes["c"].AuthenticateClient(ctx, "svc", "svc-secret-0123456789", from("192.0.2.2")); err != nil {
 			t.Errorf("the old secret from another network: %v", err)
 		}
 	})
@@ -164,10 +164,10 @@ func TestClientSecretGuessesAreShared(t *testing.T) {
 		}
 		before := r.checks()
 		var all sync.WaitGroup
-		all.Go(func() { _ = r.nodes["b"].AuthenticateClient(ctx, "svc", secret, from("192.0.2.1")) })
+		all.Go(func() { _, _ = r.nodes["b"].AuthenticateClient(ctx, "svc", secret, from("192.0.2.1")) })
 		for range 100 {
 			all.Go(func() {
-				if err := r.nodes["b"].AuthenticateClient(context.Background(), "svc", secret, from("192.0.2.1")); err != nil {
+				if _, err := r.nodes["b"].AuthenticateClient(context.Background(), "svc", secret, from("192.0.2.1")); err != nil {
 					t.Error(err)
 				}
 			})

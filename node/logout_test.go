@@ -140,7 +140,7 @@ func TestCutOffReplicaRefuses(t *testing.T) {
 		_, refresh := c.Refresh(ctx, RefreshRequest{Token: tok.RefreshToken})
 		for what, err := range map[string]error{
 			"verify": verify, "garbage": garbage, "login": login, "refresh": refresh,
-			"logout": c.Logout(ctx, tok.AccessToken, Origin{}), "client": c.AuthenticateClient(ctx, "svc", "x", Origin{}),
+			"logout": c.Logout(ctx, tok.AccessToken, Origin{}), "client": authenticate(ctx, c, "svc", "x", Origin{}),
 		} {
 			if !errors.Is(err, ErrNotCurrent) {
 				t.Errorf("%s: %v, want ErrNotCurrent", what, err)

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/knell-auth/knell/events"
 )
 
 // flood carries something out as often as it may be in 30 s, at each replica in turn, and returns how often that was.
@@ -82,5 +84,37 @@ func TestAPIKeyFlood(t *testing.T) {
 			t.Errorf("its end: %v", err)
 		}
 		r.same()
+	})
+}
+
+// Ids that somebody makes up, and those of others' sessions, are not written down, whoever asks and however often.
+func TestMadeUpSessionsAreNotWrittenDown(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		ctx := context.Background()
+		r.user("bob", "long-enough-1")
+		others := must(r.nodes["a"].Login(ctx, LoginRequest{Name: "bob", Password: "long-enough-1"}))(t)
+		synctest.Wait()
+		for _, at := range []string{"a", "b", "c"} {
+			for _, id := range []events.ID{events.NewID(), others.Session} {
+				began := time.Now()
+				err := r.nodes[at].EndSession(ctx, id, r.alice(), Origin{Actor: r.alice().String()})
+				if took := time.Since(began); !errors.Is(err, ErrNotFound) || took > time.Second {
+					t.Errorf("%s: %v after %v", at, err, took)
+				}
+			}
+			if err := r.nodes[at].Revoke(ctx, Revocation{Session: events.NewID()}, Origin{Reason: "test"}); !errors.Is(err, ErrNotFound) {
+				t.Errorf("by an administrator: %v", err)
+			}
+		}
+		if list := r.logged(events.TypeSessionRevoked); len(list) != 0 {
+			t.Errorf("%d events were written", len(list))
+		}
+		r.accepted(others)
+		r.links["b"].Cut()
+		time.Sleep(4 * time.Second)
+		if err := r.nodes["b"].EndSession(ctx, events.NewID(), r.alice(), Origin{}); !errors.Is(err, ErrNotCurrent) {
+			t.Errorf("a replica that is cut off: %v", err)
+		}
+		r.links["b"].Heal()
 	})
 }

@@ -158,9 +158,19 @@ func (r *reading) findFirst(ctx context.Context) error {
 // reach waits until this replica has applied seq, which another one may have done before it. ErrBadRequest: the log does not go
 // so far. That is certain when a lease has begun since: its beat was appended after everything that anybody knew of.
 func (n *Node) reach(ctx context.Context, seq uint64) error {
+	ok, err := n.proven(ctx, func() bool { return n.hot.applied.Load() >= seq })
+	if err == nil && !ok {
+		err = fmt.Errorf("%w: the log has not reached %d yet", ErrBadRequest, seq)
+	}
+	return err
+}
+
+// proven waits until yes says so, or until a no is certain: this replica has applied everything that was in the log at the call, and
+// yes still says no. ErrNotCurrent, ErrClosed, the cause of ctx's end.
+func (n *Node) proven(ctx context.Context, yes func() bool) (bool, error) {
 	began := n.clock.read()
-	if n.hot.applied.Load() >= seq {
-		return nil
+	if yes() {
+		return true, nil
 	}
 	look := time.NewTicker(n.cfg.Lease / ticksPerLease)
 	defer look.Stop()
@@ -169,17 +179,17 @@ func (n *Node) reach(ctx context.Context, seq uint64) error {
 		case <-look.C:
 			lease := n.hot.lease.Load()
 			switch {
-			case n.hot.applied.Load() >= seq:
-				return nil
+			case yes():
+				return true, nil
 			case !lease.Valid(n.clock.read()):
-				return ErrNotCurrent
+				return false, ErrNotCurrent
 			case lease.After(began):
-				return fmt.Errorf("%w: the log has not reached %d yet", ErrBadRequest, seq)
+				return false, nil
 			}
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return false, context.Cause(ctx)
 		case <-n.ctx.Done():
-			return ErrClosed
+			return false, ErrClosed
 		}
 	}
 }

@@ -296,14 +296,14 @@ func TestClientTokens(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, at := range []string{"a", "b", "c", "a"} {
-			if err := r.nodes[at].AuthenticateClient(ctx, "svc", "svc-secret-0123456789", Origin{}); err != nil {
+			if _, err := r.nodes[at].AuthenticateClient(ctx, "svc", "svc-secret-0123456789", Origin{}); err != nil {
 				t.Errorf("at %s: %v", at, err)
 			}
-			if err := r.nodes[at].AuthenticateClient(ctx, "svc", "wrong", Origin{}); err != ErrInvalidClient {
+			if _, err := r.nodes[at].AuthenticateClient(ctx, "svc", "wrong", Origin{}); err != ErrInvalidClient {
 				t.Errorf("wrong secret at %s: %v", at, err)
 			}
 		}
-		tok, err := r.nodes["b"].ClientToken(ctx, "svc", nil, Origin{})
+		tok, err := r.nodes["b"].ClientToken(ctx, "svc", 0, nil, Origin{})
 		if err != nil || tok.RefreshToken != "" {
 			t.Fatalf("%+v, %v", tok, err)
 		}

@@ -23,7 +23,7 @@ func TestRememberedTellsNothingWhileGuessesAreShed(t *testing.T) {
 			return err
 		},
 		"client secret": func(n *Node, right bool) error {
-			return n.AuthenticateClient(context.Background(), "svc", map[bool]string{true: secret, false: "wrong-secret-12"}[right], from("192.0.2.1"))
+			return authenticate(context.Background(), n, "svc", map[bool]string{true: secret, false: "wrong-secret-12"}[right], from("192.0.2.1"))
 		},
 	} {
 		t.Run(what, func(t *testing.T) {

@@ -206,7 +206,7 @@ func TestNoSecretLeaves(t *testing.T) {
 		_, err = a.Refresh(ctx, RefreshRequest{Token: tok.RefreshToken + "x"})
 		note(err)
 		note(a.CreateClient(ctx, NewClient{ID: "svc", Secret: secret + "-client"}, Origin{}))
-		note(a.AuthenticateClient(ctx, "svc", secret, Origin{}))
+		note(authenticate(ctx, a, "svc", secret, Origin{}))
 		next, err := a.Refresh(ctx, RefreshRequest{Token: tok.RefreshToken})
 		note(err)
 		note(a.SetPassword(ctx, u.ID, secret+"-2", Origin{}))

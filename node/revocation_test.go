@@ -23,7 +23,7 @@ func TestRevocations(t *testing.T) {
 			return must(b.Login(ctx, LoginRequest{Name: name, Password: pw, Client: client}))(t)
 		}
 		one, two := r.login("a"), r.login("a")
-		app, own := login("alice", alicePassword, "app"), must(a.ClientToken(ctx, "app", nil, Origin{}))(t)
+		app, own := login("alice", alicePassword, "app"), must(a.ClientToken(ctx, "app", 0, nil, Origin{}))(t)
 		other := login("bob", "long-enough-1", "")
 		synctest.Wait()
 		rest := []Tokens{one, two, app, own, other}
@@ -57,7 +57,7 @@ func TestRevocations(t *testing.T) {
 			rest = without(rest, step.ends)
 		}
 		r.accepted(r.login("c")) // accounts and clients are as they were
-		must(a.ClientToken(ctx, "app", nil, Origin{}))(t)
+		must(a.ClientToken(ctx, "app", 0, nil, Origin{}))(t)
 		must(a.Login(ctx, LoginRequest{Name: "bob", Password: "long-enough-1"}))(t)
 
 		synctest.Wait()

@@ -186,7 +186,7 @@ func TestIntrospect(t *testing.T) {
 			t.Fatal(err)
 		}
 		active(next.RefreshToken, "svc", false)
-		own := must(r.nodes["b"].ClientToken(ctx, "svc", nil, Origin{}))(t)
+		own := must(r.nodes["b"].ClientToken(ctx, "svc", 0, nil, Origin{}))(t)
 		if info := active(own.AccessToken, "", true); info.Username != "" || info.Subject != "svc" {
 			t.Errorf("%+v", info)
 		}

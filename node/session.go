@@ -17,7 +17,7 @@ const tries = 5
 
 // Login checks a name and password and starts a session (RFC 6749 section 4.3). ErrInvalidGrant says that name, password or
 // account is not good, and not which. A *LimitedError says that this guess has to wait. ErrInvalidClient: the client is gone, or was
-// disabled meanwhile. ErrInvalidScope, *BusyError, ErrFull, ErrNotCurrent, ErrUnknownOutcome as named.
+// disabled meanwhile. ErrClientChanged, ErrInvalidScope, *BusyError, ErrFull, ErrNotCurrent, ErrUnknownOutcome as named.
 func (n *Node) Login(ctx context.Context, req LoginRequest) (Tokens, error) {
 	if n.nearlyFull(loginShare) {
 		return Tokens{}, ErrFull
@@ -80,6 +80,9 @@ func (n *Node) throughClient(req LoginRequest, allowed []string) (g granted, err
 		c := n.state.clients[req.Client]
 		if c == nil || c.disabled {
 			return g, ErrInvalidClient
+		}
+		if err := sameClient(req.ClientSeq, c.seq); err != nil {
+			return g, err
 		}
 		g.clientSeq = c.seq
 		allowed = slices.DeleteFunc(slices.Clone(allowed), func(s string) bool { return !slices.Contains(c.scope, s) })
@@ -155,6 +158,9 @@ func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (Tokens, error) 
 		}
 		if v.client != req.Client {
 			return Tokens{}, fmt.Errorf("%w: session of another client", ErrInvalidGrant)
+		}
+		if err := sameClient(req.ClientSeq, v.clientSeq); err != nil {
+			return Tokens{}, err
 		}
 		if v.only, err = narrowScope(req.Scope, v.scope); err != nil {
 			return Tokens{}, err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -16,7 +15,7 @@ type Session struct {
 	ID        events.ID
 	Client    string // OAuth client, "" for a first-party login
 	Scope     []string
-	Address   string // of the newest login or refresh; "": not known
+	Address   string // of the newest login or refresh, as it was recorded; "": not known
 	UserAgent string
 	Remember  bool
 	Started   time.Time
@@ -56,14 +55,12 @@ func (n *Node) whileCurrent(look func()) error {
 // view copies ses for callers; Node.mu is held.
 func (ses *session) view() Session {
 	v := Session{
-		ID: ses.id, Scope: strings.Fields(ses.scope.Value()), UserAgent: ses.device.agent.Value(), Remember: ses.remember,
+		ID: ses.id, Scope: strings.Fields(ses.scope.Value()), Remember: ses.remember,
+		Address: ses.device.address.String(), UserAgent: ses.device.agent.Value(),
 		Started: time.Unix(ses.device.started, 0), Expires: time.Unix(sessionEnd(ses), 0),
 	}
 	if ses.client != nil {
 		v.Client = ses.client.id
-	}
-	if ses.device.address != [16]byte{} {
-		v.Address = netip.AddrFrom16(ses.device.address).Unmap().String()
 	}
 	if ses.generation > 0 {
 		v.Refreshed = time.Unix(ses.issuedAt, 0)
@@ -73,20 +70,31 @@ func (ses *session) view() Session {
 
 // EndSession ends a session by its id; owner, unless it is zero, must be whose session it is. It returns when no replica
 // accepts a token of it any more, also for one that ended lately. ErrNotFound: there is no such session, and there was none
-// lately; ErrFull and the common errors.
+// lately; the common errors.
+//
+// Ids that somebody makes up shall not fill the log, so they are not written down. This replica may lag within its lease: it
+// waits until it knows all that was in the log when it was asked. Whose a session is never changes.
 func (n *Node) EndSession(ctx context.Context, id, owner events.ID, o Origin) error {
-	if err := n.endedSession(ctx, id); !errors.Is(err, ErrNotFound) {
+	var live, foreign bool
+	look := func() bool {
+		n.mu.RLock()
+		defer n.mu.RUnlock()
+		ses := n.state.sessions[id]
+		live = ses != nil
+		foreign = live && !owner.IsZero() && (ses.user == nil || ses.user.id != owner)
+		_, ended := n.state.revoked.Lookup(id)
+		return live || ended
+	}
+	known, err := n.proven(ctx, look)
+	switch {
+	case err != nil:
 		return err
+	case !known || foreign:
+		return fmt.Errorf("%w: session", ErrNotFound)
+	case live:
+		return n.endSession(ctx, id, owner, o)
 	}
-	n.mu.RLock()
-	live := n.state.sessions[id] != nil
-	n.mu.RUnlock()
-	// The log says whether there is such a session: this replica may lag within its lease. But ids that somebody makes up must
-	// not fill the room that is kept for revocations.
-	if !live && n.nearlyFull(loginShare) {
-		return ErrFull
-	}
-	return n.endSession(ctx, id, owner, o)
+	return n.endedSession(ctx, id)
 }
 
 // endSession appends the revocation of a session and waits for the barrier.

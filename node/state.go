@@ -120,7 +120,7 @@ type session struct {
 // device is where a session is used, as far as the envelopes of its events tell.
 type device struct {
 	started int64                 // Unix seconds
-	address [16]byte              // of its newest login or refresh, IPv4 mapped to IPv6; zero: not known
+	address place                 // of its newest login or refresh
 	agent   unique.Handle[string] // user agent of the same
 }
 

@@ -23,6 +23,7 @@ func (n *Node) Status() Status {
 	s := Status{
 		Node: n.cfg.Name, Incarnation: n.life.inc.String(), Ready: n.Ready(), Pending: n.wait.pending(),
 		LogBytes: n.room.bytes.Load(), LogMaxBytes: n.room.limit.Load(), LogSheds: n.room.sheds(),
+		Record: n.cfg.Recording,
 	}
 	if lease := n.hot.lease.Load(); lease != nil {
 		s.Lease = max(0, lease.Remaining(now))

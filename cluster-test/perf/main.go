@@ -29,8 +29,8 @@ const (
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == serveCommand {
-		os.Exit(serveMain(os.Stdin, os.Stdout, os.Stderr))
+	if code, ok := child(os.Args, os.Stdin, os.Stdout, os.Stderr); ok {
+		os.Exit(code)
 	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }

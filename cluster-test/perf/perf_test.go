@@ -18,8 +18,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == serveCommand { // the program that starts services is this one
-		os.Exit(serveMain(os.Stdin, os.Stdout, os.Stderr))
+	if code, ok := child(os.Args, os.Stdin, os.Stdout, os.Stderr); ok { // the program that starts services is this one
+		os.Exit(code)
 	}
 	os.Exit(m.Run())
 }

@@ -36,7 +36,7 @@ const (
 
 // config is that of a replica alone, as knell serve makes it, but that the one that is not for the flood hashes with the least work: ten
 // thousand log-ins are a preparation, and no row but that of the flood computes a hash.
-func (s *service) config(l net.Listener) replica.Config {
+func (s *service) config(l net.Listener, hashers *password.Processes) replica.Config {
 	cfg := replica.Config{
 		Name: "knell", Dir: filepath.Join(s.Dir, "data"), Listener: l, Copies: 1, LogMaxBytes: logMaxBytes,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
@@ -44,6 +44,7 @@ func (s *service) config(l net.Listener) replica.Config {
 		HTTP:   httpapi.Config{PasswordGrant: true},
 	}
 	if s.Flood {
+		cfg.Node.Password.Elsewhere = hashers
 		cfg.HTTP.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	} else {
 		cfg.Node.Password = password.Config{Queue: 2 * makers, MaxWait: time.Minute, Params: password.Params{MemoryKiB: 8, Time: 1, Lanes: 1}}
@@ -53,7 +54,13 @@ func (s *service) config(l net.Listener) replica.Config {
 
 // serveReplica runs a replica with accounts and sessions, and beside it a service behind the middleware.
 func (s *service) serveReplica(l net.Listener, stdin io.Reader, stdout io.Writer) (err error) {
-	r := replica.Start(s.config(l))
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	hashers := password.NewProcesses(self, []string{hashCommand}, func(err error) { fmt.Fprintln(os.Stderr, err) })
+	defer hashers.Close()
+	r := replica.Start(s.config(l, hashers))
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 		defer cancel()

@@ -11,10 +11,28 @@ import (
 	"os"
 
 	"github.com/knell-auth/knell/httpapi"
+	"github.com/knell-auth/knell/internal/password"
 )
 
 // serveCommand is the first argument that makes this program a service.
 const serveCommand = "perf-serve"
+
+// hashCommand is the first argument that makes this program hash passwords for a service.
+const hashCommand = "perf-hash"
+
+// child is what this program does when one of its own kind has started it, with the exit code; false: none has.
+func child(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int, ok bool) {
+	switch {
+	case len(args) > 1 && args[1] == serveCommand:
+		return serveMain(stdin, stdout, stderr), true
+	case len(args) > 1 && args[1] == hashCommand:
+		if password.Serve(stdin, stdout) != nil {
+			return exitFailed, true
+		}
+		return exitOK, true
+	}
+	return 0, false
+}
 
 // service says which one to be. It comes as a JSON object on standard input, since it has secrets in it.
 type service struct {

@@ -194,6 +194,7 @@ type demo struct {
 	direct   []string // URLs of the replicas
 	dir      string
 	replicas []*replica.Replica
+	hashers  *password.Processes
 	balancer *balance.Balancer
 	server   *http.Server
 	serving  sync.WaitGroup
@@ -223,7 +224,10 @@ func (c *devCmd) start(l *listeners, dir string, t *terminal) (*demo, error) {
 		return nil, err
 	}
 	secret := rand.Text()
-	hasher := password.New(password.Config{}) // one for all: they share this machine's cores
+	if d.hashers, err = hashers(log); err != nil {
+		return nil, err
+	}
+	hasher := password.New(password.Config{Elsewhere: d.hashers}) // one for all: they share this machine's cores
 	for i, r := range l.replicas {
 		name := fmt.Sprintf("replica-%d", i+1)
 		cfg := replica.Config{
@@ -232,7 +236,7 @@ func (c *devCmd) start(l *listeners, dir string, t *terminal) (*demo, error) {
 			NATS: natsd.Config{Cluster: &natsd.Cluster{
 				Name: "knell-dev", Listen: routes[i], Routes: routes, Secret: secret,
 			}},
-			Node: node.Config{Issuer: d.front, Audience: "knell", Version: version(), Break: broken, Hasher: hasher, Basic: true},
+			Node: node.Config{Issuer: d.front, Audience: "knell", Build: node.Build{Version: version(), Break: broken}, Hasher: hasher, Basic: true},
 			HTTP: httpapi.Config{
 				TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}, PasswordGrant: true,
 			},
@@ -308,5 +312,6 @@ func (d *demo) stop() error {
 		phase.Go(func() { errs[1+devReplicas+i] = r.Close(ctx) })
 	}
 	phase.Wait()
+	d.hashers.Close()
 	return errors.Join(errs...)
 }

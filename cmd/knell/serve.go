@@ -22,6 +22,7 @@ type serveCmd struct {
 	Tokens   tokenFlags      `embed:"" group:"Tokens and sessions:"`
 	Cluster  clusterFlags    `embed:"" group:"Log and cluster:"`
 	Limits   limitFlags      `embed:"" group:"Limits:"`
+	Privacy  privacyFlags    `embed:"" group:"Privacy:"`
 	Edges    edgeFlags       `embed:"" group:"HTTPS and browsers:"`
 	Webhooks webhookSettings `embed:"" group:"Webhooks:"`
 	External externalFlags   `embed:"" group:"NATS servers elsewhere:"`
@@ -92,6 +93,12 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	cfg.Logger = c.Output.logger(t)
 	c.External.warn(cfg.Logger)
+	hashers, err := hashers(cfg.Logger)
+	if err != nil {
+		return err
+	}
+	defer hashers.Close()
+	cfg.Node.Password.Elsewhere = hashers
 	if cfg.Listener, err = c.open(); err != nil {
 		return err
 	}

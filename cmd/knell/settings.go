@@ -71,7 +71,7 @@ func (c *serveCmd) config() (replica.Config, error) {
 		HTTP:        httpapi.Config{Sync: c.External.sync(), PasswordGrant: c.Tokens.PasswordGrant},
 	}
 	cfg.Node.Limits, cfg.HTTP.Origins = c.Limits.limits(), c.Edges.CORSOrigin
-	cfg.Node.Limits.Webhooks = c.Webhooks.webhooks()
+	cfg.Node.Limits.Webhooks, cfg.Node.Recording = c.Webhooks.webhooks(), c.Privacy.recording()
 	if c.Edges.TLSCert != "" {
 		cfg.TLS = &replica.TLS{CertFile: c.Edges.TLSCert, KeyFile: c.Edges.TLSKey}
 	}

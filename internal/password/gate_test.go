@@ -24,9 +24,9 @@ type slow struct {
 
 func newSlow(t *testing.T, cfg Config) *slow {
 	s := &slow{Hasher: New(cfg), t: t, finish: make(chan struct{})}
-	s.derive = func(_, _ []byte, _, _ uint32, _ uint8, key uint32) []byte {
+	s.compute = func(question) answer {
 		<-s.finish
-		return make([]byte, key)
+		return answer{Key: make([]byte, keyBytes)}
 	}
 	return s
 }
@@ -175,7 +175,7 @@ func TestWideHash(t *testing.T) {
 
 func TestPanicFreesTheWorker(t *testing.T) {
 	h := New(Config{Workers: 1, Queue: -1, Params: cheap})
-	h.derive = func(_, _ []byte, _, _ uint32, _ uint8, _ uint32) []byte { panic("defect") }
+	h.compute = func(question) answer { panic("defect") }
 	func() {
 		defer func() { _ = recover() }()
 		_, _ = h.Hash(t.Context(), "password")

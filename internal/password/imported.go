@@ -210,15 +210,15 @@ func number(digits string) (uint64, bool) {
 
 // matchImported is match for these kinds. All of them put the password into HMAC as its key, which is filled up with NULs:
 // "a" and "a\0" have one hash, so a password with a NUL is refused, after the same work.
-func (h *Hasher) matchImported(ctx context.Context, im imported, password string) (bool, error) {
+func (h *Hasher) matchImported(ctx context.Context, im imported, encoded, password string) (bool, error) {
 	if err := h.enter(ctx, 1); err != nil {
 		return false, err
 	}
 	defer h.leave(1)
 	usable := password != "" && len(password) <= MaxBytes && strings.IndexByte(password, 0) < 0
-	key, err := im.derive(password[:min(len(password), MaxBytes)], im.salt, len(im.key))
-	if err != nil {
-		return false, ErrMalformed // not err: nothing of the hash belongs into it
+	a := h.compute(question{encoded, []byte(password[:min(len(password), MaxBytes)])})
+	if a.Defect {
+		return false, ErrMalformed
 	}
-	return subtle.ConstantTimeCompare(key, im.key) == 1 && usable, nil
+	return subtle.ConstantTimeCompare(a.Key, im.key) == 1 && usable, nil
 }

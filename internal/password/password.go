@@ -9,9 +9,6 @@ import (
 	"runtime"
 	"strings"
 	"time"
-
-	"golang.org/x/crypto/argon2"
-	"golang.org/x/crypto/bcrypt"
 )
 
 // ErrMalformed says that an encoded hash is not one that this package checks: unknown form, or a cost out of bounds.
@@ -43,6 +40,8 @@ type Config struct {
 	Queue   int           // calls that may wait for a worker; 0 = 32 for each worker, < 0 = none
 	MaxWait time.Duration // how long a call may wait for a worker; <= 0 = 1 s
 	Params  Params        // of new hashes; each zero field has its own default
+
+	Elsewhere *Processes // compute the hashes; nil: the caller's goroutine does
 }
 
 // Result is the outcome of checking a password. The zero value refuses.
@@ -51,8 +50,7 @@ type Result struct {
 	Rehash bool // OK, but the stored hash is weaker than a new one would be: store Hash(password) in its place
 }
 
-// Hasher hashes and checks passwords. It is safe for concurrent use, runs every hash on its caller's goroutine and needs
-// no Close.
+// Hasher hashes and checks passwords. It is safe for concurrent use and needs no Close.
 type Hasher struct {
 	params Params
 	gate   *gate
@@ -60,9 +58,7 @@ type Hasher struct {
 	admit  func() error  // nil: everybody is admitted
 	bulk   chan struct{} // a place for each call of HashInTurn that may want a worker
 
-	// The slow functions; tests replace them before first use.
-	derive  func(password, salt []byte, time, memoryKiB uint32, lanes uint8, keyLen uint32) []byte
-	compare func(encoded, password []byte) error
+	compute func(question) answer // the slow functions; tests replace them before first use
 }
 
 // New returns a Hasher. It panics if cfg.Params fails Check: what it hashed could not be verified later.
@@ -80,14 +76,17 @@ func New(cfg Config) *Hasher {
 	if cfg.MaxWait <= 0 {
 		cfg.MaxWait = time.Second
 	}
-	return &Hasher{
+	h := &Hasher{
 		params:  cfg.Params.orDefault(),
 		gate:    newGate(cfg.Workers, max(0, cfg.Queue), cfg.MaxWait),
 		turns:   newGate(2*cfg.Workers, max(0, cfg.Queue), cfg.MaxWait),
 		bulk:    make(chan struct{}, cfg.Workers),
-		derive:  argon2.IDKey,
-		compare: bcrypt.CompareHashAndPassword,
+		compute: compute,
 	}
+	if cfg.Elsewhere != nil {
+		h.compute = cfg.Elsewhere.compute
+	}
+	return h
 }
 
 func (p Params) orDefault() Params {
@@ -134,13 +133,15 @@ func (h *Hasher) hash(password string, enter func(lanes int) error) (string, err
 	if password == "" || len(password) > MaxBytes {
 		return "", fmt.Errorf("%w: it must have 1 to %d bytes", ErrPolicy, MaxBytes)
 	}
-	p := phc{Params: h.params, salt: make([]byte, saltBytes)}
+	p := phc{h.params, make([]byte, saltBytes), make([]byte, keyBytes)}
 	rand.Read(p.salt) // never returns an error
 	if err := enter(int(p.Lanes)); err != nil {
 		return "", err
 	}
 	defer h.gate.leave(int(p.Lanes))
-	p.key = h.derive([]byte(password), p.salt, p.Time, p.MemoryKiB, p.Lanes, keyBytes)
+	if p.key = h.compute(question{p.String(), []byte(password)}).Key; len(p.key) != keyBytes {
+		return "", ErrMalformed // which no password would ever match
+	}
 	return p.String(), nil
 }
 
@@ -162,7 +163,7 @@ func (h *Hasher) Verify(ctx context.Context, encoded, password string) (Result, 
 		if err != nil {
 			return Result{}, err
 		}
-		ok, err := h.matchImported(ctx, im, password)
+		ok, err := h.matchImported(ctx, im, encoded, password)
 		return Result{OK: ok, Rehash: ok}, err
 	}
 	if err := checkBcrypt(encoded); err != nil {
@@ -230,9 +231,8 @@ func (h *Hasher) match(ctx context.Context, p phc, password string) (bool, error
 	}
 	defer h.leave(int(p.Lanes))
 	usable := password != "" && len(password) <= MaxBytes
-	cut := []byte(password[:min(len(password), MaxBytes)])
-	key := h.derive(cut, p.salt, p.Time, p.MemoryKiB, p.Lanes, uint32(len(p.key)))
-	return subtle.ConstantTimeCompare(key, p.key) == 1 && usable, nil
+	a := h.compute(question{p.String(), []byte(password[:min(len(password), MaxBytes)])})
+	return subtle.ConstantTimeCompare(a.Key, p.key) == 1 && usable, nil
 }
 
 // matchBcrypt refuses what bcrypt cannot tell apart. Blowfish reads 72 bytes, and bcrypt.CompareHashAndPassword silently
@@ -244,11 +244,11 @@ func (h *Hasher) matchBcrypt(ctx context.Context, encoded, password string) (boo
 	}
 	defer h.leave(1)
 	usable := password != "" && len(password) <= bcryptMaxBytes && strings.IndexByte(password, 0) < 0
-	err := h.compare([]byte(encoded), []byte(password[:min(len(password), bcryptMaxBytes)]))
-	if err != nil && !errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {
-		return false, ErrMalformed // not err: it may quote the hash
+	a := h.compute(question{encoded, []byte(password[:min(len(password), bcryptMaxBytes)])})
+	if a.Defect {
+		return false, ErrMalformed
 	}
-	return err == nil && usable, nil
+	return a.Matches && usable, nil
 }
 
 // Stats returns the present load and the refusals since New. A call that is being admitted neither runs nor is queued.

@@ -116,7 +116,7 @@ func Start(cfg Config) *Replica {
 	r.streams.ctx, r.streams.end = context.WithCancel(r.requests.ctx)
 	r.http = httpapi.Server("", &r.gate)
 	r.http.BaseContext = func(net.Listener) context.Context { return r.requests.ctx }
-	r.http.ErrorLog = slog.NewLogLogger(r.log.Handler(), slog.LevelDebug)
+	r.http.ErrorLog = connectionLog(r.log, cfg.Node.Recording)
 	if cfg.Listener != nil {
 		r.work.Go(func() { r.serveHTTP(ctx, r.http, limited(cfg.Listener)) })
 	}
