@@ -28,8 +28,7 @@ func (r *rig) traffic(d time.Duration) {
 // When the replica that delivers dies, another one goes on from what was written down, and a little again.
 func TestWebhookDelivererDies(t *testing.T) {
 	withTarget(t, "a b c", nil, func(t *testing.T, r *rig, h *hookTarget) {
-		r.hook(h, "siem")
-		begin := must(r.nodes["a"].Webhook("siem"))(t).Cursor
+		begin := r.hook(h, "siem")
 		again := 0
 		for range 3 {
 			r.traffic(3300 * time.Millisecond)
@@ -54,8 +53,7 @@ func TestWebhookDelivererDies(t *testing.T) {
 // A replica that stops in peace hands its webhooks over at once.
 func TestWebhookHandedOver(t *testing.T) {
 	withTarget(t, "a b c", nil, func(t *testing.T, r *rig, h *hookTarget) {
-		r.hook(h, "siem")
-		begin := must(r.nodes["a"].Webhook("siem"))(t).Cursor
+		begin := r.hook(h, "siem")
 		r.traffic(1500 * time.Millisecond)
 		leaving := r.deliverer("siem")
 		must0(t, r.nodes[leaving].Close(context.Background()))
@@ -74,8 +72,7 @@ func TestWebhookHandedOver(t *testing.T) {
 // A replica that is cut off delivers until its lease ends and no longer; another one takes over only then.
 func TestWebhookDelivererCutOff(t *testing.T) {
 	withTarget(t, "a b c", nil, func(t *testing.T, r *rig, h *hookTarget) {
-		r.hook(h, "siem")
-		begin := must(r.nodes["a"].Webhook("siem"))(t).Cursor
+		begin := r.hook(h, "siem")
 		r.traffic(2 * time.Second)
 		cut := r.deliverer("siem")
 		h.answers(status(500)) // so that it has something to send all the time
@@ -185,8 +182,7 @@ func TestWebhookCutsOff(t *testing.T) {
 func TestWebhookHasOneDeliverer(t *testing.T) {
 	withTarget(t, "a b c", nil, func(t *testing.T, r *rig, h *hookTarget) {
 		ctx := context.Background()
-		r.hook(h, "siem")
-		begin := hookOf(r.nodes["a"], "siem").cursor
+		begin := r.hook(h, "siem")
 		at := r.deliverer("siem")
 		other := r.nodes[r.other(at)]
 		claim := hookOf(other, "siem").claim
@@ -219,8 +215,7 @@ func TestWebhookHasOneDeliverer(t *testing.T) {
 func TestWebhookTargetAwayForADay(t *testing.T) {
 	long := func(c *Config) { c.Lease, c.Limits.Off = 30*time.Minute, true } // few beats
 	withTarget(t, "a", long, func(t *testing.T, r *rig, h *hookTarget) {
-		r.hook(h, "siem")
-		begin := must(r.nodes["a"].Webhook("siem"))(t).Cursor
+		begin := r.hook(h, "siem")
 		r.nodes["a"].hot.feed.limit = 256
 		h.answers(status(502))
 		for range 23 {

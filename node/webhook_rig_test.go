@@ -173,10 +173,12 @@ func withTarget(t *testing.T, names string, edit func(*Config), f func(t *testin
 	})
 }
 
-// hook creates a webhook at replica a whose path is its name.
-func (r *rig) hook(h *hookTarget, name string, edit ...func(*NewWebhook)) {
+// hook creates a webhook at replica a whose path is its name, and returns after which sequence events are sent.
+func (r *rig) hook(h *hookTarget, name string, edit ...func(*NewWebhook)) (after uint64) {
 	r.t.Helper()
-	nw := NewWebhook{Name: name, URL: "http://target.test/" + name + "?token=in-the-address", Private: true, After: EventsFromNow}
+	nw := NewWebhook{
+		Name: name, URL: "http://target.test/" + name + "?token=in-the-address", Private: true, After: r.nodes["a"].hot.applied.Load(),
+	}
 	for _, f := range edit {
 		f(&nw)
 	}
@@ -187,6 +189,7 @@ func (r *rig) hook(h *hookTarget, name string, edit ...func(*NewWebhook)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.secret["/"+nw.Name] = secret
+	return nw.After
 }
 
 // deliverer returns the name of the replica that delivers.

@@ -125,9 +125,8 @@ func TestWebhookPausesItself(t *testing.T) {
 	soon := func(c *Config) { c.Limits.Webhooks.GiveUp, c.Lease = 2*time.Minute, 30*time.Second }
 	withTarget(t, "a b", soon, func(t *testing.T, r *rig, h *hookTarget) {
 		ctx, o := context.Background(), Origin{Actor: "local"}
-		begin := r.nodes["a"].hot.applied.Load()
 		h.answers(status(500))
-		r.hook(h, "siem", func(w *NewWebhook) { w.After = begin })
+		begin := r.hook(h, "siem")
 		r.login("a")
 		for _, c := range []struct {
 			status      int
