@@ -164,6 +164,12 @@ func (c *codec) uint32(name string, v *uint32) {
 	c.out = strconv.AppendUint(c.out, uint64(*v), 10)
 }
 
+func (c *codec) optUint32(name string, v *uint32) {
+	if c.reading && c.in.find(name) != nil || !c.reading && *v != 0 {
+		c.uint32(name, v)
+	}
+}
+
 func (c *codec) int64(name string, v *int64) {
 	if !c.reading {
 		c.key(name)
@@ -297,7 +303,13 @@ func (c *codec) optList(name string, v *[]string) {
 }
 
 // pings writes or reads the list of a beat.
-func (c *codec) pings(name string, v *[]Ping) {
+func (c *codec) pings(name string, v *[]Ping) { objects(c, name, v, (*Ping).fields) }
+
+// hooks writes or reads the list of a WebhookProgress.
+func (c *codec) hooks(name string, v *[]HookProgress) { objects(c, name, v, (*HookProgress).fields) }
+
+// objects writes or reads an array of objects.
+func objects[T any](c *codec, name string, v *[]T, fields func(*T, *codec)) {
 	if !c.reading {
 		c.key(name)
 		c.out = append(c.out, '[')
@@ -307,7 +319,7 @@ func (c *codec) pings(name string, v *[]Ping) {
 			}
 			c.out = append(c.out, '{')
 			c.comma = false
-			(*v)[i].fields(c)
+			fields(&(*v)[i], c)
 			c.out = append(c.out, '}')
 		}
 		c.out = append(c.out, ']')
@@ -318,18 +330,18 @@ func (c *codec) pings(name string, v *[]Ping) {
 	outer := c.in
 	c.items(name, func(n int, raw []byte) {
 		if *v == nil {
-			*v = make([]Ping, 0, n)
+			*v = make([]T, 0, n)
 		}
 		s := scanner{text: raw}
 		if end, _ := s.object(0, &c.space.item, nil); end < 0 {
 			c.malformed(name, s.why)
 			return
 		}
-		var p Ping
+		var empty T
+		*v = append(*v, empty)
 		c.in = &c.space.item
-		p.fields(c)
+		fields(&(*v)[len(*v)-1], c)
 		c.in = outer
-		*v = append(*v, p)
 	})
 }
 

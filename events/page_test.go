@@ -62,7 +62,9 @@ type wireField struct{ name, field, kind string }
 
 func newVocabulary(t *testing.T) *vocabulary {
 	v := &vocabulary{t: t, structs: map[string]*ast.TypeSpec{}, about: map[string]string{}, wire: map[string][]wireField{}, types: map[string]events.Type{}}
-	for _, file := range []string{"vocabulary.go", "vocabulary_access.go", "vocabulary_retention.go", "fields.go", "fields_access.go"} {
+	for _, file := range []string{
+		"vocabulary.go", "vocabulary_access.go", "vocabulary_webhook.go", "vocabulary_retention.go", "fields.go", "fields_access.go", "fields_webhook.go",
+	} {
 		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)
@@ -107,7 +109,7 @@ func fieldsOf(d *ast.FuncDecl) (list []wireField) {
 // kinds says what a method of the codec writes.
 var kinds = map[string]string{
 	"text": "string", "id": "id", "uint64": "number", "uint32": "number", "int64": "number", "bool": "boolean", "bytes": "base64",
-	"list": "array of strings", "pings": "array of objects",
+	"list": "array of strings", "pings": "array of objects", "hooks": "array of objects",
 }
 
 // meanings are those of members that mean the same wherever their field has no comment of its own.
@@ -125,6 +127,8 @@ var meanings = map[string]string{
 	"name": "what it is called", "email": "address", "full_name": "full name", "hash": "hash of the password or of the secret",
 	"old_expires": "the secret before this one is good until then, Unix seconds", "version": "of the build", "level": "newest schema level that the replica knows",
 	"incarnation": "the life of the replica", "replaces": "the life before it", "node": "name of the replica", "counter": "of its beats",
+	"webhook": "name of the webhook", "address": "where events are sent", "description": "what it is for", "webhook_seq": "newest sequence of the webhook's record that this was validated against",
+	"hooks": "one for each webhook", "success": "newest delivery, Unix seconds", "retry_at": "when it is tried again, Unix seconds",
 	"digest": "of the state", "applied": "sequence up to which it has applied", "pings": "one for each replica", "audience": "`aud` of its tokens",
 }
 
@@ -209,8 +213,8 @@ func (v *vocabulary) rows(b *strings.Builder, of, prefix string, fields []wireFi
 			kind += ", may be absent"
 		}
 		fmt.Fprintf(b, "| `%s%s` | %s | %s |\n", prefix, f.name, kind, meaning)
-		if f.kind == "pings" {
-			v.rows(b, "Ping", f.name+"[].", v.wire["Ping"])
+		if item := map[string]string{"pings": "Ping", "hooks": "HookProgress"}[f.kind]; item != "" {
+			v.rows(b, item, f.name+"[].", v.wire[item])
 		}
 	}
 }

@@ -1,5 +1,7 @@
 package events
 
+import "slices"
+
 // typePrefix stands before a Type in a CloudEvent.
 const typePrefix = "knell."
 
@@ -117,7 +119,7 @@ func newAccessPayload(t Type) Payload {
 	case TypeSecretAPIKeyRotated:
 		return new(SecretAPIKeyRotated)
 	}
-	return newRetentionPayload(t)
+	return newWebhookPayload(t)
 }
 
 // Types returns every event type of this build, in the order of the vocabulary, with an example of its payload.
@@ -184,7 +186,7 @@ func Types() []TypeInfo {
 		&SecretAPIKey{Key: id("api key"), User: user, Name: "nightly export", Scope: scope, Expires: login + 90*86400, Digest: key("digest"), UserSeq: 17},
 		&SecretAPIKeyRotated{Key: id("api key"), User: user, Digest: key("digest 2"), OldExpires: login + 86400, KeySeq: 23},
 	}
-	examples = append(examples, retentionExamples()...)
+	examples = slices.Concat(examples, webhookExamples(user, id("life 2"), login, key), retentionExamples())
 	infos := make([]TypeInfo, len(examples))
 	for i, p := range examples {
 		infos[i] = TypeInfo{Type: p.Type(), Level: LevelOf(p), Example: p}

@@ -49,7 +49,7 @@ func Subject(e *Event) string {
 		return subjectNode + e.Node
 	case "secret":
 		return bucketed(subjectSecret, e.Data)
-	case "session", "account", "attempt":
+	case "session", "account", "attempt", "webhook":
 		return bucketed(subjectEvents+family+".", e.Data)
 	}
 	panic("events: type " + family + "." + kind + " has no subject")
@@ -136,6 +136,9 @@ func appendAccessOwner(b []byte, p Payload) []byte {
 		return p.User.AppendText(b)
 	case *SecretAPIKeyRotated:
 		return p.User.AppendText(b)
+	}
+	if name, ok := webhookOf(p); ok {
+		return append(b, name...)
 	}
 	panic("events: " + string(p.Type()) + " has no owner")
 }

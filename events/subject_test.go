@@ -28,6 +28,8 @@ func TestSubjects(t *testing.T) {
 		events.TypeNodeLeft:          "knell.node.n1",
 		events.TypeNodeKey:           "knell.node.n1",
 		events.TypeLevelRaised:       "knell.node.n1",
+		events.TypeWebhookClaimed:    "knell.node.n1",
+		events.TypeWebhookProgress:   "knell.node.n1",
 		events.TypeNodeSnapshot:      "knell.node.n1",
 		events.TypeNodeTrimmed:       "knell.node.n1",
 		events.TypeClientToken:       "knell.event.session." + bucket("svc"),
@@ -35,7 +37,7 @@ func TestSubjects(t *testing.T) {
 		events.TypeSecretClient:      "knell.secret." + bucket("svc"),
 		events.TypeAPIKeyRevoked:     "knell.event.revoked.api_key",
 	}
-	form := regexp.MustCompile(`^knell\.(event\.(session|account|attempt)|secret)\.[0-9a-f]{3}$`)
+	form := regexp.MustCompile(`^knell\.(event\.(session|account|attempt|webhook)|secret)\.[0-9a-f]{3}$`)
 	for _, info := range events.Types() {
 		got := events.Subject(example(info.Example))
 		if w := want[info.Type]; w != "" && got != w || w == "" && !form.MatchString(got) {

@@ -81,6 +81,7 @@ type Node interface {
 	APIKeys
 	Roles
 	EventReader
+	Webhooks
 	Ready() bool
 	Status() node.Status
 }

@@ -53,7 +53,7 @@ var table = []struct {
 	{node.ErrExists, answer{status: http.StatusConflict, text: "the name is taken"}},
 	{node.ErrTrimmed, answer{status: http.StatusGone,
 		text: "the log does not go back so far any more: 0 is the position before the oldest event that it has"}},
-	{node.ErrNotFound, answer{status: http.StatusNotFound, text: "there is no such user, client or session"}},
+	{node.ErrNotFound, answer{status: http.StatusNotFound, text: "there is no such user, client, session or webhook"}},
 
 	// A context that ended leaves the outcome unknown.
 	{context.DeadlineExceeded, unavailable("this took too long; it is not known whether it was carried out")},

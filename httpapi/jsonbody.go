@@ -15,8 +15,8 @@ import (
 // maxJSON is the size in bytes up to which a JSON body is read.
 const maxJSON = 64 << 10
 
-// members maps the members that an object may have to pointers at what they set: *string, *bool or *[]string, or **string or
-// **int64, which stay as they are when the member is not there.
+// members maps the members that an object may have to pointers at what they set: *string, *bool or *[]string, or **string, **bool
+// or **int64, which stay as they are when the member is not there.
 type members map[string]any
 
 // readJSON sets m from the body of r, which is one JSON object. Unknown members, members that occur twice, wrong types,
@@ -111,6 +111,10 @@ func decodeMember(dec *json.Decoder, name string, target any) error {
 	case *bool:
 		want = "true or false"
 		err = unmarshalSet(raw, target)
+	case **bool:
+		want = "true or false"
+		*target = new(bool)
+		err = unmarshalSet(raw, *target)
 	case **int64:
 		want = "a whole number"
 		*target = new(int64)

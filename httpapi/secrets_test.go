@@ -187,6 +187,27 @@ func (o *everyOperation) clients(root string) {
 	}
 }
 
+// webhooks drives where events are sent. That the address is none of a consumer's business, either, is seen by the mark in it.
+func (o *everyOperation) webhooks(root string) {
+	own := "whsec_" + base64.StdEncoding.EncodeToString([]byte(mark+"-signing-key-0123456789"))
+	o.secret(own)
+	o.secret(own[len("whsec_"):])
+	address := `"url":"https://localhost/in?token=` + mark + `"`
+	o.do(201, "POST", "/webhooks", `{"name":"siem",`+address+`,"secret":"`+own+`"}`, root)
+	o.do(400, "POST", "/webhooks", `{"name":"bad",`+address+`,"secret":"`+own+`x"}`, root)
+	o.do(400, "POST", "/webhooks", `{"name":"bad","url":"https://`+mark+`:`+mark+`@siem.test/`+mark+`"}`, root)
+	o.do(409, "POST", "/webhooks", `{"name":"siem",`+address+`}`, root)
+	o.do(200, "GET", "/webhooks", "", root)
+	o.do(200, "GET", "/webhooks/siem", "", root)
+	o.do(200, "POST", "/webhooks/siem/test", "", root)
+	o.do(200, "PATCH", "/webhooks/siem", `{"types":["revoked"]}`, root)
+	o.do(200, "POST", "/webhooks/siem/secret", "", root)
+	o.do(204, "POST", "/webhooks/siem/pause", "", root)
+	o.do(204, "POST", "/webhooks/siem/replay", `{"after":"1"}`, root)
+	o.do(204, "POST", "/webhooks/siem/resume", "", root)
+	o.do(204, "DELETE", "/webhooks/siem", "", root)
+}
+
 // rest drives what is left, and reads what may be read about the replica.
 func (o *everyOperation) rest(root string) {
 	o.do(200, "GET", "/roles", "", root)
@@ -211,6 +232,7 @@ func (o *everyOperation) drive() {
 	root := withToken(o.vars["root"])
 	o.users(root)
 	o.clients(root)
+	o.webhooks(root)
 	line := `{"name":"` + personMark + `-imported","password":"` + mark + `-imported"}`
 	expect(o.t, call(NewLocal(o.node, Config{}), "POST", "/users/import", line, "Content-Type: "+ndjson), 200)
 	o.rest(root)

@@ -64,6 +64,7 @@ func (n *Node) applyOne(seq uint64, e *events.Event) error {
 	}
 	out := n.state.apply(seq, n.leaveOut(seq, e))
 	n.endDead()
+	n.endDeliveries(e.Data)
 	n.keeping.ring[seq%digestRing] = n.state.digest
 	logTime := n.state.logTime
 	if d, ok := e.Data.(*events.SessionRefreshed); ok && out.void == "" {
@@ -196,7 +197,9 @@ func narrows(p events.Payload) bool {
 	case *events.SessionRevoked, *events.UserRevoked, *events.ClientRevoked, *events.SigningKeyRevoked, *events.AllRevoked,
 		*events.SecretUser, *events.SecretProfile, *events.SecretPassword, *events.SecretClient, *events.UserEnabled, *events.UserRolesChanged,
 		*events.NodeKey, *events.ClientChanged, *events.ClientEnabled, *events.SecretClientSecret,
-		*events.SecretAPIKey, *events.SecretAPIKeyRotated, *events.APIKeyRevoked, *events.RoleScopes:
+		*events.SecretAPIKey, *events.SecretAPIKeyRotated, *events.APIKeyRevoked, *events.RoleScopes,
+		*events.SecretWebhook, *events.SecretWebhookSecret, *events.WebhookDeleted, *events.WebhookPaused, *events.WebhookResumed,
+		*events.WebhookCursorSet, *events.WebhookClaimed:
 		return true
 	}
 	return false

@@ -49,7 +49,7 @@ type Config struct {
 	Grace       time.Duration   // a refresh token may be presented twice within it; 0: 30 s; negative: never
 	CacheTokens int             // verified tokens remembered; 0: 131,072
 	Password    password.Config // hashing
-	Limits      Limits          // of guesses and refreshes
+	Limits      Limits          // of guesses and refreshes, and of webhooks
 	Retention   Retention       // of events; the zero value keeps all, and every start reads them
 	Recording   Recording       // what events tell of where a request came from
 	Logger      *slog.Logger    // nil: nothing is logged

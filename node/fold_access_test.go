@@ -52,5 +52,9 @@ func (sc *scenario) printAccess() (lines []string) {
 	for name, r := range sc.s.access.roles {
 		lines = append(lines, fmt.Sprintf("role %s seq %d scope %s", name, r.seq, strings.Join(r.scope, ",")))
 	}
+	for name, h := range sc.s.hooks {
+		lines = append(lines, fmt.Sprintf("webhook %s seq %d to %s paused %q cursor %d claim %d of %s attempts %d keys %d", name, h.seq, h.url, h.paused,
+			h.cursor, h.claim, h.ownerName, h.progress.Attempts, len(h.keys(sc.now))))
+	}
 	return lines
 }

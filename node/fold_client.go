@@ -49,8 +49,7 @@ func (s *state) foldClient(seq uint64, e *events.Event) voidReason {
 	case *events.ClientSecretRotated:
 		return s.foldRecord(d.Secret)
 	default:
-		// Records of attempts and optional events of a later version change no state.
-		return ""
+		return s.foldWebhook(seq, e)
 	}
 }
 

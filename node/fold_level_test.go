@@ -21,8 +21,7 @@ func (sc *scenario) replica(t *testing.T, cmd string, w []string, arg map[string
 	case "raise":
 		return &events.LevelRaised{Level: level}
 	}
-	t.Fatalf("no command %q", cmd)
-	return nil
+	return sc.webhook(t, cmd, w, arg)
 }
 
 // older prints the level of the log and which replicas know less than another one.

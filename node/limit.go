@@ -17,6 +17,8 @@ type Limits struct {
 	Off      bool          // nothing is limited: for benchmarks, and for those who limit elsewhere
 	Free     int           // wrong passwords for one account from one address that cost no delay; 0: 5
 	MaxDelay time.Duration // longest delay between two guesses, and the time after which one of them is forgotten; 0: 15 min
+
+	Webhooks Webhooks // of where webhooks may go
 }
 
 func (l Limits) withDefaults() Limits {
@@ -26,6 +28,7 @@ func (l Limits) withDefaults() Limits {
 	if l.MaxDelay < time.Second {
 		l.MaxDelay = 15 * time.Minute
 	}
+	setDefault(&l.Webhooks.GiveUp, 24*time.Hour)
 	return l
 }
 

@@ -65,6 +65,8 @@ type hot struct {
 	watches watches
 	feed    feed
 	index   index
+
+	deliveries deliveries // to webhooks; each write of theirs is a verification
 }
 
 // signing is what this replica makes and checks tokens with.
@@ -131,6 +133,7 @@ func prepare(cfg Config, level uint32) (*Node, error) {
 	n.keeping.init(n, id)
 	n.wait.init()
 	n.hot.feed.init()
+	n.hot.deliveries.init(n.ctx)
 	// The file names this life before the log does: the next life can then say which one it replaces, whatever happens.
 	id.Incarnation, id.Lock = n.life.inc.String(), inode(lock)
 	if err := id.save(cfg.Dir); err != nil {
@@ -173,6 +176,9 @@ func (n *Node) start(ctx context.Context) error {
 	}
 	n.work.Go(n.renewKeys)
 	n.work.Go(n.retain)
+	if !n.cfg.Limits.Webhooks.Off {
+		n.work.Go(n.superviseWebhooks)
+	}
 	return nil
 }
 
@@ -235,6 +241,10 @@ func (n *Node) until(ctx context.Context, c <-chan struct{}) error {
 func (n *Node) Close(ctx context.Context) error {
 	var err error
 	n.closed.Do(func() {
+		n.hot.deliveries.close()
+		if n.fatalCause() == nil {
+			n.writeProgress(ctx)
+		}
 		// First the lease, then the word: after node.left nobody waits for this replica any more.
 		n.stopServing()
 		if n.fatalCause() == nil {
@@ -252,6 +262,7 @@ func (n *Node) Close(ctx context.Context) error {
 func (n *Node) stop() {
 	n.stopServing()
 	n.cancel()
+	n.hot.deliveries.close()
 	n.work.wait()
 	n.saveCheckpoint()
 	n.life.lock.Close()

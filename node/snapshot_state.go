@@ -27,6 +27,7 @@ func (s *state) code(c *coder) {
 	s.codeUsers(c)
 	s.codeOAuth(c)
 	s.codeKeyring(c)
+	s.codeHooks(c)
 	s.codeRecords(c)
 	s.codeGuesses(c)
 	s.codeRecent(c)

@@ -26,8 +26,8 @@ const dedupeWindow = 2 * time.Minute
 // It has one writer, the apply loop. words, access.live and revoked are read without a lock by the verification path; everything
 // else is read under Node.mu.
 type state struct {
-	epoch   events.ID
-	hashKey []byte
+	beginning
+	hooks   map[string]*hook
 	seq     uint64
 	digest  events.ID // rolling digest over every message and what it did
 	logTime int64     // Unix nanoseconds: the greatest time of any beat
@@ -49,6 +49,12 @@ type state struct {
 	recent
 
 	touched []byte // scratch: what the message in hand changed, for the digest
+}
+
+// beginning is what the log's first event says.
+type beginning struct {
+	epoch   events.ID
+	hashKey []byte
 }
 
 // recent is what is remembered of messages for some time: their ids, and which were void.
@@ -174,6 +180,7 @@ func newState() *state {
 		},
 		sessions: map[events.ID]*session{},
 		records:  map[uint64]record{},
+		hooks:    map[string]*hook{},
 		access:   newAccess(),
 		words:    &revoke.Words{},
 		revoked:  revoke.NewSet(),

@@ -77,7 +77,8 @@ func run(m *testing.M) (int, error) {
 	issuer = "http://" + front.Addr().String()
 	replicas, err = cluster.New(cluster.Config{
 		Binary: binary, Dir: filepath.Join(dir, "c"), Lease: 5 * time.Second,
-		Arguments: []string{"--issuer", issuer, "--audience", audience, "--trusted-proxies", "127.0.0.1", "--password-grant", "--basic"},
+		Arguments: []string{"--issuer", issuer, "--audience", audience, "--trusted-proxies", "127.0.0.1", "--password-grant", "--basic",
+			"--webhook-allow-private", "127.0.0.0/8"},
 	})
 	if err != nil {
 		return 0, err

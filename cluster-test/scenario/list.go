@@ -29,6 +29,7 @@ func All() []Scenario {
 		upgrades(),
 		topologies(),
 		streams(),
+		webhooks(),
 	)
 }
 

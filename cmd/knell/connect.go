@@ -166,7 +166,10 @@ func (f *dataFlags) offline(ctx context.Context, name string) (*admin, error) {
 	r := replica.Start(replica.Config{
 		Name: name, Dir: f.Data, Copies: 1, LogMaxBytes: int64(f.LogMaxBytes),
 		// Nobody else holds a lease on a standalone store, so there is nothing to wait for with a long one.
-		Node: node.Config{Issuer: "local", Audience: "local", Lease: minLeaseAlone, Build: node.Build{Version: version()}},
+		Node: node.Config{
+			Issuer: "local", Audience: "local", Lease: minLeaseAlone, Build: node.Build{Version: version()},
+			Limits: node.Limits{Webhooks: node.Webhooks{Off: true}}, // it does not know where they may go
+		},
 	})
 	stop := func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)

@@ -30,6 +30,7 @@ type cli struct {
 	APIKey  apiKeyCmd  `cmd:"" name:"apikey" help:"Administer API keys, with access to the data directory."`
 	Role    roleCmd    `cmd:"" help:"Say what roles give, with access to the data directory."`
 	Key     keyCmd     `cmd:"" help:"Administer the keys that tokens are signed with, with access to the data directory."`
+	Webhook webhookCmd `cmd:"" help:"Administer webhooks, to which events are sent, with access to the data directory."`
 	Revoke  revokeCmd  `cmd:"" help:"End sessions and tokens, with access to the data directory; returns when no replica accepts them any more."`
 	Events  eventsCmd  `cmd:"" help:"Read the audit trail: follow it, export it, count it."`
 	Status  statusCmd  `cmd:"" help:"Show what a replica knows about itself and its peers."`

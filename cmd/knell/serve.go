@@ -19,13 +19,14 @@ type serveCmd struct {
 	Authz  address       `name:"ext-authz-listen" env:"KNELL_EXT_AUTHZ_LISTEN" placeholder:"ADDR" help:"Where Envoy asks whether a request may pass (ext_authz over gRPC). Default: nowhere."`
 	Drain  time.Duration `env:"KNELL_DRAIN" default:"1s" help:"At a stop, how long /readyz is red before connections are refused."`
 
-	Tokens   tokenFlags    `embed:"" group:"Tokens and sessions:"`
-	Cluster  clusterFlags  `embed:"" group:"Log and cluster:"`
-	Limits   limitFlags    `embed:"" group:"Limits:"`
-	Privacy  privacyFlags  `embed:"" group:"Privacy:"`
-	Edges    edgeFlags     `embed:"" group:"HTTPS and browsers:"`
-	External externalFlags `embed:"" group:"NATS servers elsewhere:"`
-	Output   outputFlags   `embed:"" group:"Output:"`
+	Tokens   tokenFlags      `embed:"" group:"Tokens and sessions:"`
+	Cluster  clusterFlags    `embed:"" group:"Log and cluster:"`
+	Limits   limitFlags      `embed:"" group:"Limits:"`
+	Privacy  privacyFlags    `embed:"" group:"Privacy:"`
+	Edges    edgeFlags       `embed:"" group:"HTTPS and browsers:"`
+	Webhooks webhookSettings `embed:"" group:"Webhooks:"`
+	External externalFlags   `embed:"" group:"NATS servers elsewhere:"`
+	Output   outputFlags     `embed:"" group:"Output:"`
 }
 
 // tokenFlags are the settings of tokens, sessions and requests.

@@ -50,7 +50,7 @@ func (c *serveCmd) config() (replica.Config, error) {
 		c.Name = standaloneName
 	}
 	checks := append(append(c.checkNames(), c.Tokens.check()...), c.checkMode())
-	checks = append(append(checks, c.Limits.check()...), c.Edges.check()...)
+	checks = append(append(append(checks, c.Limits.check()...), c.Edges.check()...), c.Webhooks.check())
 	checks = append(append(append(checks, c.Cluster.check(m)...), c.External.check(&c.Cluster)...), c.checkLease())
 	if err := firstError(checks...); err != nil {
 		return replica.Config{}, err
@@ -75,7 +75,7 @@ func (c *serveCmd) config() (replica.Config, error) {
 	}
 	cfg.Node.Retention.Age = time.Duration(c.Cluster.Retain)
 	cfg.Node.Limits, cfg.HTTP.Origins = c.Limits.limits(), c.Edges.CORSOrigin
-	cfg.Node.Recording = c.Privacy.recording()
+	cfg.Node.Limits.Webhooks, cfg.Node.Recording = c.Webhooks.webhooks(), c.Privacy.recording()
 	if c.Edges.TLSCert != "" {
 		cfg.TLS = &replica.TLS{CertFile: c.Edges.TLSCert, KeyFile: c.Edges.TLSKey}
 	}

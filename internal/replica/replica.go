@@ -199,6 +199,7 @@ func (r *Replica) bringUp(ctx context.Context) error {
 	nodeCfg := r.cfg.Node
 	nodeCfg.Name, nodeCfg.Dir, nodeCfg.Log, nodeCfg.Logger = r.cfg.Name, r.cfg.Dir, r.events, r.log
 	nodeCfg.Retention.Store, nodeCfg.Retention.Trim = r.events, r.trimmer()
+	nodeCfg.Limits.Webhooks.Own = r.listens
 	if r.node, err = r.startNode(ctx, nodeCfg); err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ const (
 // leaves import no package of ours.
 var leaves = []string{
 	"internal/balance", "internal/export", "internal/extauthz", "internal/fence", "internal/limit", "internal/natsd", "internal/password",
-	"internal/revoke", "internal/structure", "internal/token", "internal/trail",
+	"internal/revoke", "internal/structure", "internal/token", "internal/trail", "internal/webhook",
 }
 
 // places lists every package, with what its non-test files may import of ours. A name that ends in /... stands for all
@@ -40,7 +40,7 @@ var places = []struct {
 var loadTester = []string{"cluster-test/cluster", "cluster-test/fault", "cluster-test/history", "cluster-test/load", "cluster-test/report"}
 
 // parts are the leaves that node is made of.
-var parts = []string{"internal/fence", "internal/limit", "internal/password", "internal/revoke", "internal/token"}
+var parts = []string{"internal/fence", "internal/limit", "internal/password", "internal/revoke", "internal/token", "internal/webhook"}
 
 // inTests lists what _test files of packages other than leaves may import besides.
 var inTests = append([]string{"events", "events/eventstest", "internal/natsd"}, parts...)
