@@ -193,7 +193,8 @@ func narrows(p events.Payload) bool {
 	case *events.SessionRevoked, *events.UserRevoked, *events.ClientRevoked, *events.SigningKeyRevoked, *events.AllRevoked,
 		*events.SecretUser, *events.SecretProfile, *events.SecretPassword, *events.SecretClient, *events.UserEnabled, *events.UserRolesChanged,
 		*events.NodeKey, *events.ClientChanged, *events.ClientEnabled, *events.SecretClientSecret,
-		*events.SecretAPIKey, *events.SecretAPIKeyRotated, *events.APIKeyRevoked, *events.RoleScopes:
+		*events.SecretAPIKey, *events.SecretAPIKeyRotated, *events.APIKeyRevoked, *events.RoleScopes,
+		*events.EventsGranted, *events.GrantRevoked:
 		return true
 	}
 	return false

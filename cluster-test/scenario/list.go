@@ -28,6 +28,7 @@ func All() []Scenario {
 		combined(),
 		upgrades(),
 		topologies(),
+		consumers(),
 	)
 }
 

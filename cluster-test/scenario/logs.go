@@ -47,12 +47,20 @@ func readLogs(ctx context.Context, c *cluster.Cluster, dir string) ([]*history.L
 
 // send sends a request to the local administration of a replica. The caller closes the answer's body.
 func send(ctx context.Context, r *cluster.Replica, method, path string) (*http.Response, error) {
+	return sendFor(ctx, r, method, path, "")
+}
+
+// sendFor is send for an answer of one media type.
+func sendFor(ctx context.Context, r *cluster.Replica, method, path, accept string) (*http.Response, error) {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(r.Data, socketName))
 	}
 	req, err := http.NewRequestWithContext(ctx, method, "http://local"+path, nil)
 	if err != nil {
 		return nil, err
+	}
+	if accept != "" {
+		req.Header.Set("Accept", accept)
 	}
 	client := http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
 	return client.Do(req)

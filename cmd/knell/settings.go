@@ -62,7 +62,6 @@ func (c *serveCmd) config() (replica.Config, error) {
 	cfg := replica.Config{
 		Name: c.Name, Dir: c.Data, Drain: c.Drain,
 		NATS: natsd.Config{
-			ClientListen: string(c.Cluster.NatsListen), ClientCertFile: c.Cluster.NatsCert, ClientKeyFile: c.Cluster.NatsKey,
 			FixedTimers: c.Cluster.FixedTimers, NoSync: broken&fence.NoSync != 0,
 		},
 		Copies:      c.Cluster.copies(m),
@@ -73,6 +72,9 @@ func (c *serveCmd) config() (replica.Config, error) {
 	cfg.Node.Limits, cfg.HTTP.Origins = c.Limits.limits(), c.Edges.CORSOrigin
 	if c.Edges.TLSCert != "" {
 		cfg.TLS = &replica.TLS{CertFile: c.Edges.TLSCert, KeyFile: c.Edges.TLSKey}
+	}
+	if c.Cluster.NatsListen != "" && c.Cluster.NatsCert != "" {
+		cfg.ReadersTLS = &replica.TLS{CertFile: c.Cluster.NatsCert, KeyFile: c.Cluster.NatsKey}
 	}
 	cfg.Node.Lease, cfg.Node.Version, cfg.Node.Break = c.lease(), version(), broken
 	for _, n := range c.Tokens.TrustedProxies {
