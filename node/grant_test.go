@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nkeys"
+
+	"github.com/knell-auth/knell/events"
 )
 
 // newReaderKey returns the public NKey of somebody.
@@ -129,4 +131,24 @@ func TestGrantHasToBeGood(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestBehind: who is where the log begins now, and has not everything, may have missed what was before it.
+func TestBehind(t *testing.T) {
+	for _, c := range []struct {
+		first  uint64
+		reader *events.ReaderState
+		want   bool
+	}{
+		{1, &events.ReaderState{Pending: 5}, false},
+		{100, &events.ReaderState{Acked: 99, Pending: 5}, true},
+		{100, &events.ReaderState{Acked: 20, Unacked: 5}, true},
+		{100, &events.ReaderState{Acked: 100, Pending: 5}, false},
+		{100, &events.ReaderState{Acked: 99}, false},
+		{100, nil, false},
+	} {
+		if g := (GrantState{First: c.first, Reader: c.reader}); g.Behind() != c.want {
+			t.Errorf("%d, %+v: %v", c.first, c.reader, g.Behind())
+		}
+	}
 }
