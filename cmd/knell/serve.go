@@ -143,5 +143,8 @@ func (c *serveCmd) open() (net.Listener, error) {
 	if err := free("join-listen", c.Cluster.JoinListen); err != nil {
 		return nil, err
 	}
+	if err := free("nats-listen", c.Cluster.NatsListen); err != nil {
+		return nil, err
+	}
 	return listen("listen", c.Listen)
 }
