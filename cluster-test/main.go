@@ -21,6 +21,7 @@ import (
 	"github.com/knell-auth/knell/cluster-test/check"
 	"github.com/knell-auth/knell/cluster-test/cluster"
 	"github.com/knell-auth/knell/cluster-test/history"
+	"github.com/knell-auth/knell/cluster-test/reader"
 	"github.com/knell-auth/knell/cluster-test/rival"
 	"github.com/knell-auth/knell/cluster-test/scenario"
 )
@@ -35,6 +36,9 @@ const (
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == rival.Command { // how a comparison starts its replicas
 		os.Exit(rival.Main(os.Stdin, os.Stdout, os.Stderr))
+	}
+	if len(os.Args) > 1 && os.Args[1] == reader.Command { // how a scenario starts a reader of events
+		os.Exit(reader.Main(os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }

@@ -160,7 +160,7 @@ func TestEscapesAreRead(t *testing.T) {
 
 func TestNewerEvents(t *testing.T) {
 	unknown := strings.Replace(revocation, "revoked.session", "revoked.planet", 1)
-	higher := strings.Replace(revocation, `"level":1`, `"level":2`, 1)
+	higher := strings.Replace(revocation, `"level":1`, `"level":3`, 1)
 	for _, text := range []string{unknown, higher} {
 		var e events.Event
 		if err := events.Decode([]byte(text), &e); !errors.Is(err, events.ErrNewer) || errors.Is(err, events.ErrMalformed) {
@@ -188,7 +188,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add(encode(f, example(info.Example)))
 	}
 	f.Add([]byte(revocation))
-	f.Add([]byte(strings.Replace(revocation, `"level":1`, `"optional":true,"level":2,"useragent":"\ud83d\ude00\u0000"`, 1)))
+	f.Add([]byte(strings.Replace(revocation, `"level":1`, `"optional":true,"level":3,"useragent":"\ud83d\ude00\u0000"`, 1)))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var e, again events.Event
 		if err := events.Decode(data, &e); err != nil {

@@ -62,6 +62,14 @@ func (p *RoleScopes) fields(c *codec) {
 	c.uint64("role_seq", &p.RoleSeq)
 }
 
+func (p *EventsGranted) fields(c *codec) {
+	c.text("grant", &p.Grant)
+	c.text("key", &p.Key)
+	c.uint64("after", &p.After)
+}
+
+func (p *GrantRevoked) fields(c *codec) { c.text("grant", &p.Grant) }
+
 func (p *AttemptStarted) fields(c *codec) {
 	c.optID("user", &p.User)
 	c.optID("name_hash", &p.NameHash)

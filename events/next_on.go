@@ -5,7 +5,7 @@ package events
 // Builds with this tag stand for the next version in tests of upgrades: they know one schema level more, and two events of it.
 
 // Level is the newest schema level that this build knows.
-const Level = 2
+const Level = 3
 
 // Event types of the next version.
 const (
@@ -30,11 +30,11 @@ func (p *NextHint) fields(c *codec) { c.text("text", &p.Text) }
 func needs(p Payload) (level uint32, optional bool) {
 	switch p.(type) {
 	case *Next:
-		return 2, false
+		return 3, false
 	case *NextHint:
-		return 2, true
+		return 3, true
 	}
-	return 1, false
+	return levelOf(p), false
 }
 
 // newNextPayload returns an empty payload for a type of the next version, nil for others.

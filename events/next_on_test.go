@@ -17,8 +17,8 @@ func TestNextOnTheWire(t *testing.T) {
 		want  string
 		level uint32
 	}{
-		{&events.Next{Text: "x"}, `"level":2,"epoch"`, 2},
-		{&events.NextHint{Text: "x"}, `"level":2,"optional":true,"epoch"`, 1},
+		{&events.Next{Text: "x"}, `"level":3,"epoch"`, 3},
+		{&events.NextHint{Text: "x"}, `"level":3,"optional":true,"epoch"`, 1},
 		{&events.AllRevoked{}, `"level":1,"epoch"`, 1},
 	} {
 		e := example(tt.data)

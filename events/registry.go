@@ -25,6 +25,15 @@ func LevelOf(p Payload) uint32 {
 	return level
 }
 
+// levelOf returns the schema level of the types that every build of this version knows. Those of the first are not listed.
+func levelOf(p Payload) uint32 {
+	switch p.(type) {
+	case *EventsGranted, *GrantRevoked:
+		return 2
+	}
+	return 1
+}
+
 // newPayload returns an empty payload for the type, or nil for a type that this build does not know.
 func newPayload(t Type) Payload {
 	switch t {
@@ -104,6 +113,10 @@ func newAccessPayload(t Type) Payload {
 		return new(APIKeyUsed)
 	case TypeRoleScopes:
 		return new(RoleScopes)
+	case TypeEventsGranted:
+		return new(EventsGranted)
+	case TypeGrantRevoked:
+		return new(GrantRevoked)
 	case TypeAttemptStarted:
 		return new(AttemptStarted)
 	case TypeAttemptsForgiven:
@@ -178,6 +191,7 @@ func Types() []TypeInfo {
 		&APIKeyRotated{Key: id("api key"), User: user, Secret: 24},
 		&APIKeyUsed{Key: id("api key"), User: user, UsedAt: login},
 		&RoleScopes{Role: "member", Scope: scope, RoleSeq: 25},
+		&EventsGranted{Grant: "siem", Key: "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4", After: 26}, &GrantRevoked{Grant: "siem"},
 		&AttemptStarted{User: user, NameHash: id("name"), Free: 5, MaxDelay: 900},
 		&AttemptsForgiven{User: user, NameHash: id("name"), Everywhere: true},
 		&LockedOut{User: user, NameHash: id("name"), Until: login + 60},

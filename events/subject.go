@@ -12,6 +12,9 @@ const (
 	subjectNode   = "knell.node."
 )
 
+// ReaderInbox begins the reply subjects of those who read events; behind it stands the name of their grant.
+const ReaderInbox = "_EVENTS."
+
 // Access says who may read a message of the log. The zero value is nobody but the replicas.
 type Access uint8
 
@@ -57,7 +60,7 @@ func Subject(e *Event) string {
 
 // bucketed returns prefix and the bucket of the user or OAuth client that p is about: the first 12 bits of SHA-256 over
 // the text of the id, in hexadecimal. Events that name neither are put into the bucket of the session, of the hashed user
-// name or of the role.
+// name, of the role or of the grant.
 func bucketed(prefix string, p Payload) string {
 	var text [64]byte
 	h := sha256.Sum256(appendOwner(text[:0], p))
@@ -122,6 +125,8 @@ func appendAccessOwner(b []byte, p Payload) []byte {
 		return p.User.AppendText(b)
 	case *RoleScopes:
 		return append(b, p.Role...)
+	case *EventsGranted:
+		return append(b, p.Grant...)
 	case *AttemptStarted:
 		return appendAttempted(b, p.User, p.NameHash)
 	case *AttemptsForgiven:

@@ -36,6 +36,8 @@ func TestSubjects(t *testing.T) {
 		events.TypeClientCreated:     "knell.event.account." + bucket("svc"),
 		events.TypeSecretClient:      "knell.secret." + bucket("svc"),
 		events.TypeAPIKeyRevoked:     "knell.event.revoked.api_key",
+		events.TypeGrantRevoked:      "knell.event.revoked.grant",
+		events.TypeEventsGranted:     "knell.event.account." + bucket("siem"),
 	}
 	form := regexp.MustCompile(`^knell\.(event\.(session|account|attempt|webhook)|secret)\.[0-9a-f]{3}$`)
 	for _, info := range events.Types() {

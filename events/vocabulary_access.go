@@ -5,6 +5,7 @@ const (
 	TypeCodeIssued Type = "session.code_issued"
 
 	TypeAPIKeyRevoked Type = "revoked.api_key"
+	TypeGrantRevoked  Type = "revoked.grant"
 
 	TypeUserChanged         Type = "account.user_changed"
 	TypeClientChanged       Type = "account.client_changed"
@@ -14,6 +15,7 @@ const (
 	TypeAPIKeyRotated       Type = "account.api_key_rotated"
 	TypeAPIKeyUsed          Type = "account.api_key_used"
 	TypeRoleScopes          Type = "account.role_scopes"
+	TypeEventsGranted       Type = "account.events_granted"
 
 	TypeAttemptStarted   Type = "attempt.started"
 	TypeAttemptsForgiven Type = "attempt.forgiven"
@@ -100,6 +102,19 @@ type RoleScopes struct {
 	RoleSeq uint64 // sequence of the RoleScopes that this replaces; 0: there is none
 }
 
+// EventsGranted lets somebody outside read all public events over NATS. The durable consumer that is made for it bears the name of
+// the grant, a hyphen and the sequence of this event.
+type EventsGranted struct {
+	Grant string // what it is called: 1 to 32 of a-z, 0-9 and hyphens
+	Key   string // public NKey of whoever reads
+	After uint64 // the first event is one after this sequence
+}
+
+// GrantRevoked ends a grant.
+type GrantRevoked struct {
+	Grant string // what it is called
+}
+
 // AttemptStarted reserves one guess of a password before it is looked at. It counts as a failure until a session starts. The
 // envelope has the address. User is zero for a name that no user has, and for an OAuth client; NameHash is then a keyed hash of
 // what was named. Free and MaxDelay are the limits of the replica that wrote it: the fold judges the guess by them, so that
@@ -176,6 +191,8 @@ func (*APIKeyCreated) Type() Type       { return TypeAPIKeyCreated }
 func (*APIKeyRotated) Type() Type       { return TypeAPIKeyRotated }
 func (*APIKeyUsed) Type() Type          { return TypeAPIKeyUsed }
 func (*RoleScopes) Type() Type          { return TypeRoleScopes }
+func (*EventsGranted) Type() Type       { return TypeEventsGranted }
+func (*GrantRevoked) Type() Type        { return TypeGrantRevoked }
 func (*AttemptStarted) Type() Type      { return TypeAttemptStarted }
 func (*AttemptsForgiven) Type() Type    { return TypeAttemptsForgiven }
 func (*LockedOut) Type() Type           { return TypeLockedOut }

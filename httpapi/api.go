@@ -80,6 +80,7 @@ type Node interface {
 	Authorization
 	APIKeys
 	Roles
+	Grants
 	EventReader
 	Webhooks
 	Ready() bool

@@ -57,7 +57,12 @@ func (s *scripted) RevokeAPIKey(context.Context, events.ID, events.ID, node.Orig
 }
 func (s *scripted) Roles() []node.Role                                                 { return nil }
 func (s *scripted) SetRoleScopes(context.Context, string, []string, node.Origin) error { return s.err }
-func (s *scripted) RetryAfter() time.Duration                                          { return s.retry }
+func (s *scripted) GrantEvents(context.Context, node.NewGrant, node.Origin) (node.Grant, error) {
+	return node.Grant{}, s.err
+}
+func (s *scripted) RevokeGrant(context.Context, string, node.Origin) error { return s.err }
+func (s *scripted) Grants(context.Context) ([]node.GrantState, error)      { return nil, s.err }
+func (s *scripted) RetryAfter() time.Duration                              { return s.retry }
 func (s *scripted) Login(_ context.Context, l node.LoginRequest) (node.Tokens, error) {
 	if s.login != nil {
 		s.login(l)

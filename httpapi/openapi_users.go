@@ -9,7 +9,7 @@ import (
 
 // accountOperations are the administration of users, clients, sessions, roles and keys. On the local socket they need no token.
 func (a *api) accountOperations() []operation {
-	list := slices.Concat(a.userOperations(), a.userKeyOperations(), a.roleOperations(), a.clientOperations(), a.webhookOperations(),
+	list := slices.Concat(a.userOperations(), a.userKeyOperations(), a.roleOperations(), a.grantOperations(), a.clientOperations(), a.webhookOperations(),
 		a.revocationOperations())
 	for i := range list {
 		list[i].guard, list[i].scope = guardScope, node.AdminScope

@@ -212,6 +212,9 @@ func (o *everyOperation) webhooks(root string) {
 func (o *everyOperation) rest(root string) {
 	o.do(200, "GET", "/roles", "", root)
 	o.do(204, "PUT", "/roles/reader", `{"scopes":["notes"]}`, root)
+	o.do(201, "POST", "/event-grants", `{"name":"siem","nkey":"UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"}`, root)
+	o.do(200, "GET", "/event-grants", "", root)
+	o.do(204, "DELETE", "/event-grants/siem", "", root)
 	for _, path := range []string{"/livez", "/readyz", "/status", "/.well-known/jwks.json", "/openapi.json"} {
 		o.do(200, "GET", path, "", "")
 	}

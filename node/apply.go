@@ -199,7 +199,8 @@ func narrows(p events.Payload) bool {
 		*events.NodeKey, *events.ClientChanged, *events.ClientEnabled, *events.SecretClientSecret,
 		*events.SecretAPIKey, *events.SecretAPIKeyRotated, *events.APIKeyRevoked, *events.RoleScopes,
 		*events.SecretWebhook, *events.SecretWebhookSecret, *events.WebhookDeleted, *events.WebhookPaused, *events.WebhookResumed,
-		*events.WebhookCursorSet, *events.WebhookClaimed:
+		*events.WebhookCursorSet, *events.WebhookClaimed,
+		*events.EventsGranted, *events.GrantRevoked:
 		return true
 	}
 	return false

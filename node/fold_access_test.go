@@ -30,6 +30,10 @@ func (sc *scenario) access(t *testing.T, cmd string, w []string, arg map[string]
 		return &events.APIKeyRevoked{Key: testID(w[0])}
 	case "use-key":
 		return &events.APIKeyUsed{Key: testID(w[0]), User: testID(w[1]), UsedAt: sc.now + sc.num(arg, "ahead", 0)}
+	case "grant":
+		return &events.EventsGranted{Grant: w[0], Key: w[1], After: uint64(sc.num(arg, "after", 0))}
+	case "revoke-grant":
+		return &events.GrantRevoked{Grant: w[0]}
 	case "role":
 		return &events.RoleScopes{Role: w[0], Scope: w[1:], RoleSeq: sc.at(arg, "role", w[0])}
 	}
@@ -48,6 +52,9 @@ func (sc *scenario) printAccess() (lines []string) {
 		c := sc.s.keyClaims(k, never)
 		lines = append(lines, fmt.Sprintf("key %s of %s seq %d scope %s roles %s expires %d old %d used %d", k.name, k.user.name, k.seq,
 			strings.Join(c.Scopes, ","), strings.Join(c.Roles, ","), since(k.expires), since(k.oldExpires), since(k.usedAt)))
+	}
+	for _, g := range sc.s.access.grants {
+		lines = append(lines, fmt.Sprintf("grant %s of %s after %d consumer %s live %v", g.name, g.key, g.after, consumerOf(g.name, g.seq), sc.s.access.live.Live(g.flag)))
 	}
 	for name, r := range sc.s.access.roles {
 		lines = append(lines, fmt.Sprintf("role %s seq %d scope %s", name, r.seq, strings.Join(r.scope, ",")))

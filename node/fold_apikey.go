@@ -13,14 +13,15 @@ import (
 // verified by API key or Basic, it says whether that still holds. Each change of what the answer depends on takes a new flag,
 // and none is used again, so that no length of time has to be waited for.
 type access struct {
-	keys  map[events.ID]*apiKey
-	roles map[string]*role
-	live  *revoke.Words
-	flags uint32 // that were handed out
+	keys   map[events.ID]*apiKey
+	roles  map[string]*role
+	grants map[string]*grant // by their names
+	live   *revoke.Words
+	flags  uint32 // that were handed out
 }
 
 func newAccess() access {
-	return access{keys: map[events.ID]*apiKey{}, roles: map[string]*role{}, live: &revoke.Words{}}
+	return access{keys: map[events.ID]*apiKey{}, roles: map[string]*role{}, grants: map[string]*grant{}, live: &revoke.Words{}}
 }
 
 // apiKey is an API key. Times are Unix seconds.

@@ -25,6 +25,7 @@ func (s *state) code(c *coder) {
 	s.codeRetention(c)
 	s.codeRoles(c)
 	s.codeUsers(c)
+	s.codeGrants(c)
 	s.codeOAuth(c)
 	s.codeKeyring(c)
 	s.codeHooks(c)
@@ -157,6 +158,22 @@ func (k *apiKey) code(c *coder) {
 	c.int(&k.usedAt)
 	c.uint(&k.seq)
 	c.uint32(&k.flag)
+}
+
+// codeGrants takes who reads events. The number of flags is known.
+func (s *state) codeGrants(c *coder) {
+	list := inOrder(s.access.grants, func(a, b *grant) int { return strings.Compare(a.name, b.name) })
+	for _, g := range records(c, list, func(g *grant) {
+		c.text(&g.name)
+		c.text(&g.key)
+		c.uint(&g.after)
+		c.uint(&g.seq)
+		c.int(&g.created)
+		c.uint32(&g.flag)
+	}) {
+		s.access.grants[g.name] = g
+		s.access.live.Set(g.flag, true)
+	}
 }
 
 // codeOf is a code and its id.

@@ -162,12 +162,13 @@ func TestSnapshotHasEveryField(t *testing.T) {
 		a.apply(a.next())
 	}
 	a.s.tree = []byte("tree")
+	a.s.access.grants["siem"] = &grant{name: "siem", key: "key", flag: a.s.newFlag(true)}
 	a.s.hooks["siem"] = &hook{name: "siem", types: []string{"revoked"}, key: []byte("key"), oldKey: []byte("old"), progress: events.HookProgress{Webhook: "siem"}}
 	w := &fieldWalk{t: t, s: a.s, done: map[string]bool{}}
 	w.before, _, _ = a.s.encode()
 	w.walk(reflect.ValueOf(a.s).Elem())
 	for _, name := range []string{"user.pace", "session.device", "client.redirects", "code.session", "apiKey.usedAt", "role.scope", "signingKey.used",
-		"member.issuer", "hook.claim", "HookProgress.Error",
+		"member.issuer", "hook.claim", "grant.after", "HookProgress.Error",
 		"record.logTime", "snapshotCheck.nodes", "freeWord.release", "idMemory.since", "past.minutes", "retention.tree", "device.agent"} {
 		if !w.done[name] {
 			t.Errorf("%s was not looked at", name)

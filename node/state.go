@@ -280,6 +280,10 @@ func (s *state) fold(seq uint64, e *events.Event) voidReason {
 		return s.foldAPIKeyUsed(d)
 	case *events.RoleScopes:
 		return s.foldRoleScopes(seq, d)
+	case *events.EventsGranted:
+		return s.foldEventsGranted(seq, e, d)
+	case *events.GrantRevoked:
+		return s.foldGrantRevoked(seq, d)
 	case *events.LogStarted:
 		return s.foldLogStarted(e, d)
 	default:

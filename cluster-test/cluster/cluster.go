@@ -38,6 +38,7 @@ type Config struct {
 	// Forgetful puts the data of each replica on a disk that can lose what was not synced (package disk), of DiskBytes or
 	// large enough for everything. Only in a sandbox.
 	Forgetful bool
+	Readers   bool     // open a door for those who read events over NATS at each replica; on loopback only
 	Arguments []string // added to those of each replica
 }
 
@@ -67,8 +68,11 @@ func New(cfg Config) (*Cluster, error) {
 }
 
 func (c *Cluster) prepare() error {
-	if c.cfg.External && (c.cfg.Namespaces || c.cfg.Joined > 0) {
+	switch {
+	case c.cfg.External && (c.cfg.Namespaces || c.cfg.Joined > 0):
 		return errors.New("cluster: external servers are for replicas on loopback, and nobody joins them")
+	case c.cfg.Readers && (c.cfg.Namespaces || c.cfg.External):
+		return errors.New("cluster: readers of events come to replicas on loopback")
 	}
 	if err := c.findPlaces(); err != nil {
 		return err
@@ -85,6 +89,10 @@ func (c *Cluster) prepare() error {
 		r := c.process(fmt.Sprintf("r%d", i), c.cfg.Binary, p.enter)
 		r.URL, r.lease = "http://"+p.http, c.cfg.Lease
 		r.args = slices.Concat([]string{"serve", "--name", r.Name, "--data", r.Data, "--listen", p.http}, common, shared, c.own(i, p), c.cfg.Arguments)
+		if c.cfg.Readers {
+			r.NATS = "nats://" + p.nats
+			r.args = append(r.args, "--nats-listen", p.nats)
+		}
 		if err := os.MkdirAll(r.Data, 0o700); err != nil {
 			return err
 		}
@@ -182,8 +190,8 @@ func (c *Cluster) own(i int, p place) []string {
 
 // place is where a replica listens and how its namespace is entered.
 type place struct {
-	http, route, join string
-	enter             []string // command that runs another one there; nil: none needed
+	http, route, join, nats string
+	enter                   []string // command that runs another one there; nil: none needed
 }
 
 func (c *Cluster) findPlaces() error {
@@ -195,10 +203,10 @@ func (c *Cluster) findPlaces() error {
 		}
 		return err
 	}
-	const each = 3
+	const each = 4
 	ports, err := natsd.LoopbackRoutes(each * n)
 	for i := 0; i < len(ports); i += each {
-		c.places = append(c.places, place{http: ports[i], route: ports[i+1], join: ports[i+2]})
+		c.places = append(c.places, place{http: ports[i], route: ports[i+1], join: ports[i+2], nats: ports[i+3]})
 	}
 	return err
 }

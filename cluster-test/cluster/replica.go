@@ -25,6 +25,7 @@ import (
 type Replica struct {
 	Name string
 	URL  string
+	NATS string // where those who read events connect; "": nowhere
 	Data string
 	Disk *disk.Disk // that Data is on; nil: one of the machine's
 

@@ -76,7 +76,7 @@ func run(m *testing.M) (int, error) {
 	}
 	issuer = "http://" + front.Addr().String()
 	replicas, err = cluster.New(cluster.Config{
-		Binary: binary, Dir: filepath.Join(dir, "c"), Lease: 5 * time.Second,
+		Binary: binary, Dir: filepath.Join(dir, "c"), Lease: 5 * time.Second, Readers: true,
 		Arguments: []string{"--issuer", issuer, "--audience", audience, "--trusted-proxies", "127.0.0.1", "--password-grant", "--basic",
 			"--webhook-allow-private", "127.0.0.0/8"},
 	})

@@ -6,5 +6,6 @@
 //
 // What the machine lacks is named and skipped. Debian has the proxies and the Python libraries: apt-get install nginx-light caddy
 // haproxy python3-authlib python3-requests-oauthlib. The libraries for Node.js are installed by npm, at the versions of
-// testdata/node/package.json and testdata/parquet/package.json, and those of the client in Go by go at the versions of testdata/zitadel/go.mod.
+// testdata/node/package.json and testdata/parquet/package.json, and those of the client in Go by go at the versions of testdata/zitadel/go.mod. The nats command
+// is built by go install where there is none.
 package interop

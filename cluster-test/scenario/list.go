@@ -30,6 +30,7 @@ func All() []Scenario {
 		topologies(),
 		streams(),
 		webhooks(),
+		consumers(),
 	)
 }
 

@@ -47,11 +47,11 @@ func readLogs(ctx context.Context, c *cluster.Cluster, dir string) ([]*history.L
 
 // send sends a request to the local administration of a replica. The caller closes the answer's body.
 func send(ctx context.Context, r *cluster.Replica, method, path string) (*http.Response, error) {
-	return request(ctx, r, method, path, "")
+	return sendFor(ctx, r, method, path, "")
 }
 
-// request is send, with what is accepted.
-func request(ctx context.Context, r *cluster.Replica, method, path, accept string) (*http.Response, error) {
+// sendFor is send for an answer of one media type.
+func sendFor(ctx context.Context, r *cluster.Replica, method, path, accept string) (*http.Response, error) {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(r.Data, socketName))
 	}

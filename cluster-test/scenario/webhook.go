@@ -197,7 +197,7 @@ func (x *experiment) judgeDeliveries(ctx context.Context, h *hookTarget) error {
 // readEvents reads all public events in pages.
 func readEvents(ctx context.Context, r *cluster.Replica) (all []check.Delivery, err error) {
 	for after, more := "0", true; more; {
-		resp, err := request(ctx, r, http.MethodGet, "/events?limit=1000&after="+after, "application/x-ndjson")
+		resp, err := sendFor(ctx, r, http.MethodGet, "/events?limit=1000&after="+after, "application/x-ndjson")
 		if err != nil {
 			return nil, err
 		}

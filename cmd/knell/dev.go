@@ -29,7 +29,7 @@ import (
 type devCmd struct {
 	Listen        address   `default:"${listen}" help:"Where the load balancer listens."`
 	ReplicaListen []address `default:"127.0.0.1:8081,127.0.0.1:8082,127.0.0.1:8083" help:"Where the three replicas listen."`
-	NatsListen    address   `default:"127.0.0.1:4222" help:"Where NATS clients connect to the first replica."`
+	NatsListen    address   `default:"127.0.0.1:4222" help:"Where those who read audit events connect with NATS clients, at the first replica."`
 	Data          string    `type:"path" placeholder:"DIR" help:"Keep the data here. Default: a temporary directory, removed at the end."`
 	NoStory       bool      `xor:"story" help:"Leave the guided story out."`
 	StoryOnly     bool      `xor:"story" help:"Stop after the guided story."`
@@ -121,11 +121,12 @@ func (d *tempDir) remove() {
 type listeners struct {
 	front    net.Listener
 	replicas []net.Listener
+	readers  net.Listener // of events, at the first replica
 }
 
 // close closes all of them.
 func (l *listeners) close() {
-	for _, r := range append(l.replicas, l.front) {
+	for _, r := range append(l.replicas, l.front, l.readers) {
 		if r != nil {
 			r.Close()
 		}
@@ -155,7 +156,7 @@ func (c *devCmd) listeners() (*listeners, error) {
 		}
 		l.replicas = append(l.replicas, r)
 	}
-	if err := free("nats-listen", c.NatsListen); err != nil {
+	if l.readers, err = listen("nats-listen", c.NatsListen); err != nil {
 		l.close()
 		return nil, err
 	}
@@ -243,7 +244,7 @@ func (c *devCmd) start(l *listeners, dir string, t *terminal) (*demo, error) {
 			},
 		}
 		if i == 0 {
-			cfg.NATS.ClientListen = string(c.NatsListen)
+			cfg.Readers = l.readers
 		}
 		d.replicas = append(d.replicas, replica.Start(cfg))
 	}

@@ -9,3 +9,11 @@ func (c *serveCmd) openExtAuthz() (net.Listener, error) {
 	}
 	return listen("ext-authz-listen", c.Authz)
 }
+
+// openReaders opens the listener for those who read events, nil when there is to be none.
+func (c *serveCmd) openReaders() (net.Listener, error) {
+	if c.Cluster.NatsListen == "" {
+		return nil, nil
+	}
+	return listen("nats-listen", c.Cluster.NatsListen)
+}

@@ -58,7 +58,7 @@ type clusterFlags struct {
 	RouteKey          string        `env:"KNELL_ROUTE_KEY" placeholder:"FILE" help:"Its key."`
 	RouteCA           string        `name:"route-ca" env:"KNELL_ROUTE_CA" placeholder:"FILE" help:"The only authority that the replicas' certificates may come from."`
 	Replicas          int           `env:"KNELL_REPLICAS" default:"0" help:"Copies of the log: 1, 3 or 5. Default: 1 when standalone, 3 in a cluster."`
-	NatsListen        address       `env:"KNELL_NATS_LISTEN" placeholder:"ADDR" help:"Where NATS clients connect. Default: nowhere."`
+	NatsListen        address       `env:"KNELL_NATS_LISTEN" placeholder:"ADDR" help:"Where those who read audit events connect with NATS clients (knell events grant). Default: nowhere."`
 	NatsCert          string        `env:"KNELL_NATS_CERT" placeholder:"FILE" help:"Certificate for NATS clients; required unless --nats-listen is on loopback. With --nats-url: this replica's own."`
 	NatsKey           string        `env:"KNELL_NATS_KEY" placeholder:"FILE" help:"Its key."`
 	Lease             time.Duration `env:"KNELL_LEASE" default:"0s" placeholder:"DURATION" help:"How long a replica that is cut off goes on to answer, and a logout waits for it at most; the same on all replicas. Default: 5s; 15s with --nats-url or --fixed-timers."`
@@ -104,6 +104,9 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	if cfg.ExtAuthz, err = c.openExtAuthz(); err != nil {
+		return err
+	}
+	if cfg.Readers, err = c.openReaders(); err != nil {
 		return err
 	}
 	ctx, release := untilSignal(ctx, nil, os.Interrupt, syscall.SIGTERM)

@@ -65,7 +65,6 @@ func (c *serveCmd) config() (replica.Config, error) {
 	cfg := replica.Config{
 		Name: c.Name, Dir: c.Data, Drain: c.Drain,
 		NATS: natsd.Config{
-			ClientListen: string(c.Cluster.NatsListen), ClientCertFile: c.Cluster.NatsCert, ClientKeyFile: c.Cluster.NatsKey,
 			FixedTimers: c.Cluster.FixedTimers, NoSync: broken&fence.NoSync != 0,
 		},
 		Copies:      c.Cluster.copies(m),
@@ -78,6 +77,9 @@ func (c *serveCmd) config() (replica.Config, error) {
 	cfg.Node.Limits.Webhooks, cfg.Node.Recording = c.Webhooks.webhooks(), c.Privacy.recording()
 	if c.Edges.TLSCert != "" {
 		cfg.TLS = &replica.TLS{CertFile: c.Edges.TLSCert, KeyFile: c.Edges.TLSKey}
+	}
+	if c.Cluster.NatsListen != "" && c.Cluster.NatsCert != "" {
+		cfg.ReadersTLS = &replica.TLS{CertFile: c.Cluster.NatsCert, KeyFile: c.Cluster.NatsKey}
 	}
 	cfg.Node.Lease, cfg.Node.Version, cfg.Node.Break = c.lease(), version(), broken
 	for _, n := range c.Tokens.TrustedProxies {

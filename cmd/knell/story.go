@@ -187,7 +187,7 @@ func (d *demo) places(s *style, took time.Duration) {
 	for i, base := range d.direct {
 		row(fmt.Sprintf("replica %d", i+1), base)
 	}
-	row("NATS clients", d.replicas[0].ClientURL()+"  (NKey users only)")
+	row("audit events", d.replicas[0].ClientURL()+"  (NATS; knell events grant)")
 	row("data", d.dir)
 	row("ready after", round(took))
 	s.title("Demo accounts")

@@ -138,11 +138,19 @@ func setJoinListener(o *server.Options, c *Cluster) error {
 	for _, a := range o.Accounts {
 		if a.GetName() == Account {
 			o.Nkeys = append(o.Nkeys, &server.NkeyUser{Nkey: public, Account: a,
-				Permissions:            logRights("*", domainPrefix, joinedInbox+"*"),
+				Permissions:            joinedRights(),
 				AllowedConnectionTypes: map[string]struct{}{leafOnly: {}}})
 		}
 	}
 	return nil
+}
+
+// joinedRights returns what servers that joined may do: what their replicas may, and their taps.
+func joinedRights() *server.Permissions {
+	r, tap := logRights("*", domainPrefix, joinedInbox+"*"), tapRights("*", domainPrefix)
+	r.Publish.Allow = append(r.Publish.Allow, tap.Publish.Allow...)
+	r.Subscribe.Allow = append(r.Subscribe.Allow, tap.Subscribe.Allow...)
+	return r
 }
 
 // leafOnly is nats-server's name for the connection type of leaf nodes.

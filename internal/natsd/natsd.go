@@ -51,6 +51,7 @@ type Server struct {
 	maxStore int64
 
 	inbox      string         // prefix of the replica's reply subjects
+	api        string         // prefix of the JetStream API's subjects
 	clientAddr string         // "" without ClientListen
 	routeAddr  string         // "" when standalone
 	watching   sync.WaitGroup // the watch of a server that joins
@@ -103,7 +104,7 @@ func start(ctx context.Context, cfg Config, lock *os.File) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("natsd: server options: %w", err)
 	}
-	s := &Server{name: cfg.Name, srv: srv, users: users, lock: lock, inbox: cfg.inbox(),
+	s := &Server{name: cfg.Name, srv: srv, users: users, lock: lock, inbox: cfg.inbox(), api: cfg.api(),
 		maxStore: opts.JetStreamMaxStore, ending: make(chan struct{}), stopped: make(chan struct{})}
 	s.log = newServerLog(cfg)
 	s.others = cfg.others()

@@ -110,12 +110,13 @@ func adminRights(name string) *server.Permissions {
 // connections only.
 type users struct {
 	replica nkeys.KeyPair // what Connect gives out
+	tap     nkeys.KeyPair // for those who read events from outside
 	keeper  nkeys.KeyPair // hands the stream over, raises its limit, trims it
 	admin   nkeys.KeyPair // hands JetStream over
 }
 
 func newUsers() (u users, err error) {
-	for _, k := range []*nkeys.KeyPair{&u.replica, &u.keeper, &u.admin} {
+	for _, k := range []*nkeys.KeyPair{&u.replica, &u.tap, &u.keeper, &u.admin} {
 		if *k, err = nkeys.CreateUser(); err != nil {
 			return users{}, fmt.Errorf("natsd: making a user key: %w", err)
 		}
@@ -136,6 +137,7 @@ func setUsers(o *server.Options, cfg Config, own users) error {
 		rights  *server.Permissions
 	}{
 		{own.replica, Account, cfg.rights()},
+		{own.tap, Account, tapRights(cfg.Name, cfg.api())},
 		{own.keeper, Account, keeperRights(cfg.Name)},
 		{own.admin, systemAccount, adminRights(cfg.Name)},
 	} {

@@ -148,6 +148,7 @@ func TestStrangers(t *testing.T) {
 		"the replica's key":       {login(s.users.replica)},
 		"the administrator's key": {login(s.users.admin)},
 		"the keeper's key":        {login(s.users.keeper)},
+		"the tap's key":           {login(s.users.tap)},
 	} {
 		if nc, err := nats.Connect(s.ClientURL(), opts...); !errors.Is(err, nats.ErrAuthorization) {
 			t.Errorf("%s: error %v", name, err)

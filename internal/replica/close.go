@@ -67,6 +67,9 @@ func (r *Replica) leave(ctx context.Context) error {
 	r.shutdownAuthz(ctx)
 	r.cancel()
 	r.work.Wait()
+	if r.cfg.Readers != nil {
+		r.cfg.Readers.Close() // if the start did not come so far as to serve it; else it is closed
+	}
 	if r.local != nil {
 		errs = append(errs, r.shutdown(ctx, r.local.server, &r.local.gate), r.local.closed())
 	}
@@ -197,7 +200,7 @@ func (r *Replica) Addresses() []any {
 	if r.cfg.ExtAuthz != nil {
 		add("ext_authz", r.cfg.ExtAuthz.Addr().String())
 	}
-	add("nats", r.server.ClientURL())
+	add("nats", r.ClientURL())
 	add("routes", r.server.RouteAddr())
 	if r.local != nil {
 		add("admin", r.local.path)
@@ -205,5 +208,15 @@ func (r *Replica) Addresses() []any {
 	return append(a, "data", r.cfg.Dir)
 }
 
-// ClientURL returns the URL for NATS clients, "" when there is none. It must not be called before Ready is closed.
-func (r *Replica) ClientURL() string { return r.server.ClientURL() }
+// ClientURL returns the URL for those who read events with NATS clients, "" when there is none. It must not be called before Ready is
+// closed.
+func (r *Replica) ClientURL() string {
+	if r.cfg.Readers == nil {
+		return r.server.ClientURL()
+	}
+	scheme := "nats"
+	if r.cfg.ReadersTLS != nil {
+		scheme = "tls"
+	}
+	return scheme + "://" + r.cfg.Readers.Addr().String()
+}

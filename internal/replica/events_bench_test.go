@@ -28,8 +28,11 @@ type benchAudit struct {
 	template events.Event
 }
 
-func newBenchAudit(b *testing.B) *benchAudit {
+func newBenchAudit(b *testing.B, change ...func(testing.TB, Config) Config) *benchAudit {
 	cfg := standalone(b, b.TempDir())
+	for _, c := range change {
+		cfg = c(b, cfg)
+	}
 	cfg.LogMaxBytes, cfg.Node.AccessTTL, cfg.Node.Lease = 4<<30, time.Hour, time.Minute // whatever else the machine has to do
 	a := &benchAudit{b: b, address: cfg.Listener.Addr().String(), Replica: start(b, cfg)}
 	a.auditor()

@@ -28,6 +28,8 @@ type Config struct {
 	Name        string        // stable name, [a-z0-9-]{1,32}; required
 	Dir         string        // data directory; required
 	Listener    net.Listener  // where HTTP is served, closed by the replica; nil: only the socket
+	Readers     net.Listener  // where those who read events connect with NATS clients, closed by the replica; nil: nowhere
+	ReadersTLS  *TLS          // certificate of Readers; nil: no TLS
 	ExtAuthz    net.Listener  // where Envoy asks over gRPC, closed by the replica; nil: nowhere
 	TLS         *TLS          // certificate of the Listener; nil: HTTP without TLS
 	Copies      int           // copies of the log
@@ -215,7 +217,7 @@ func (r *Replica) bringUp(ctx context.Context) error {
 	}
 	r.awaitCopy(ctx)
 	r.gate.open(httpapi.New(r.node, httpCfg))
-	return nil
+	return r.openTap(ctx)
 }
 
 // copyPatience bounds how long a replica that holds a lease waits for its copy of the log.

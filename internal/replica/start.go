@@ -66,6 +66,7 @@ func (r *Replica) openLog(ctx context.Context) (*events.Log, error) {
 		cfg.Domain, cfg.MustExist = natsd.Domain, true
 	}
 	if r.cfg.External != nil {
+		cfg.ReadersOutside = true
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, externalPatience)
 		defer cancel()

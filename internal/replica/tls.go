@@ -120,7 +120,7 @@ func (r *Replica) reloaded(p *pair) {
 }
 
 // watchPair looks at the files again and again, and at once upon a poke, until ctx ends.
-func (r *Replica) watchPair(ctx context.Context, p *pair) {
+func (r *Replica) watchPair(ctx context.Context, p *pair, poke <-chan struct{}) {
 	tick := time.NewTicker(pairEvery)
 	defer tick.Stop()
 	for {
@@ -128,7 +128,7 @@ func (r *Replica) watchPair(ctx context.Context, p *pair) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		case <-r.poke:
+		case <-poke:
 		}
 		r.reloaded(p)
 	}
@@ -157,7 +157,7 @@ func (r *Replica) serveHTTP(ctx context.Context, s *http.Server, l net.Listener)
 	if err := expired(p.current.Load()); err != nil {
 		r.log.Warn("clients will refuse the TLS certificate", "file", p.files.CertFile, "error", err)
 	}
-	r.work.Go(func() { r.watchPair(ctx, p) })
+	r.work.Go(func() { r.watchPair(ctx, p, r.poke) })
 	s.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: p.certificate}
 	r.serve(l, func(l net.Listener) error { return s.ServeTLS(l, "", "") })
 }

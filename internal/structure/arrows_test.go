@@ -15,7 +15,7 @@ const (
 // leaves import no package of ours.
 var leaves = []string{
 	"internal/balance", "internal/export", "internal/extauthz", "internal/fence", "internal/limit", "internal/natsd", "internal/password",
-	"internal/revoke", "internal/structure", "internal/token", "internal/trail", "internal/webhook",
+	"internal/revoke", "internal/structure", "internal/tap", "internal/token", "internal/trail", "internal/webhook",
 }
 
 // places lists every package, with what its non-test files may import of ours. A name that ends in /... stands for all
@@ -31,6 +31,7 @@ var places = []struct {
 	{name: "node", may: append([]string{"events"}, parts...)},
 	{name: "httpapi", may: []string{"node", "events", "internal/limit"}},
 	{name: "internal/natsd", nats: true},
+	{name: "internal/tap", nats: true},
 	{name: "internal/replica", may: []string{"..."}, nats: true},
 	{name: "cmd/knell", may: append([]string{"..."}, loadTester...), nats: true},
 	{name: "cluster-test/...", may: []string{"...", "cluster-test/..."}, nats: true},
