@@ -92,9 +92,10 @@ func (l *Log) createSnapshots(ctx context.Context) (jetstream.Stream, error) {
 	}
 	of := log.CachedInfo().Config
 	cfg := jetstream.StreamConfig{
-		Name:              SnapshotStreamName,
-		Description:       "Snapshots of what Knell's event log means",
-		Subjects:          []string{snapshotPrefix + ">"},
+		Name:        SnapshotStreamName,
+		Description: "Snapshots of what Knell's event log means",
+		// As many tokens as rights name: a leaf node passes on what matches them token by token.
+		Subjects:          []string{snapshotPrefix + "*.*.*"},
 		MaxBytes:          -1,
 		Discard:           jetstream.DiscardNew,
 		MaxMsgsPerSubject: 1,
