@@ -129,9 +129,15 @@ func (l *Log) PutSnapshot(ctx context.Context, s Snapshot, data []byte) error {
 	}
 	part := 0
 	for chunk := range slices.Chunk(data, chunkSize) {
-		// One after the other: nobody waits for it, and the log uses the same disks.
+		// One after the other, with rests: nobody waits for it, and the log uses the same disks.
+		began := time.Now()
 		if err := l.putPart(ctx, s.subject(strconv.Itoa(part)), chunk); err != nil {
 			return err
+		}
+		select {
+		case <-time.After(2 * time.Since(began)):
+		case <-ctx.Done():
+			return fmt.Errorf("events: keeping a snapshot: %w", ctx.Err())
 		}
 		part++
 	}
