@@ -169,6 +169,12 @@ func (j *jetStream) Node(name string) eventstest.Log { return j.logs[name] }
 func (j *jetStream) Cut(name string)                 { j.links[name].set(true, j.links[name].to) }
 func (j *jetStream) Heal(name string)                { j.links[name].set(false, j.links[name].to) }
 
+func (j *jetStream) Trim(first uint64) {
+	if err := j.logs["a"].Trim(context.Background(), first); err != nil {
+		j.t.Error(err)
+	}
+}
+
 func (j *jetStream) Recreate() {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()

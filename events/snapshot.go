@@ -92,9 +92,10 @@ func (l *Log) createSnapshots(ctx context.Context) (jetstream.Stream, error) {
 	}
 	of := log.CachedInfo().Config
 	cfg := jetstream.StreamConfig{
-		Name:              SnapshotStreamName,
-		Description:       "Snapshots of what Knell's event log means",
-		Subjects:          []string{snapshotPrefix + ">"},
+		Name:        SnapshotStreamName,
+		Description: "Snapshots of what Knell's event log means",
+		// As many tokens as rights name: a leaf node passes on what matches them token by token.
+		Subjects:          []string{snapshotPrefix + "*.*.*"},
 		MaxBytes:          -1,
 		Discard:           jetstream.DiscardNew,
 		MaxMsgsPerSubject: 1,
@@ -128,9 +129,15 @@ func (l *Log) PutSnapshot(ctx context.Context, s Snapshot, data []byte) error {
 	}
 	part := 0
 	for chunk := range slices.Chunk(data, chunkSize) {
-		// One after the other: nobody waits for it, and the log uses the same disks.
+		// One after the other, with rests: nobody waits for it, and the log uses the same disks.
+		began := time.Now()
 		if err := l.putPart(ctx, s.subject(strconv.Itoa(part)), chunk); err != nil {
 			return err
+		}
+		select {
+		case <-time.After(2 * time.Since(began)):
+		case <-ctx.Done():
+			return fmt.Errorf("events: keeping a snapshot: %w", ctx.Err())
 		}
 		part++
 	}

@@ -68,16 +68,6 @@ func (r *rig) verified(at string) uint64 {
 	return 0
 }
 
-func (r *rig) keeper() string {
-	for name, n := range r.nodes {
-		if n.state.keeper() == n.life.inc {
-			return name
-		}
-	}
-	r.t.Fatal("there is no keeper")
-	return ""
-}
-
 // sameState fails the test unless all replicas at rest would write the same snapshot.
 func (r *rig) sameState() {
 	r.t.Helper()
