@@ -209,9 +209,11 @@ func (a *api) eventStream(w http.ResponseWriter, r *http.Request, q node.EventQu
 		s.end("stopping", s.to)
 	case errors.Is(err, node.ErrTrimmed):
 		s.end("trimmed", s.to)
-	case s.err == nil && r.Context().Err() == nil:
-		a.log.LogAttrs(r.Context(), slog.LevelWarn, "a stream of events ended early", slog.Any("error", err))
-		panic(http.ErrAbortHandler)
+	default:
+		if s.err == nil && r.Context().Err() == nil {
+			a.log.LogAttrs(r.Context(), slog.LevelWarn, "a stream of events ended early", slog.Any("error", err))
+		}
+		panic(http.ErrAbortHandler) // who still reads must not take it for whole: the request seems to have ended also when the token has
 	}
 	if s.broken { // net/http does not know, and would go on behind half a chunk
 		panic(http.ErrAbortHandler)
