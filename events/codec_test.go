@@ -39,7 +39,7 @@ func encode(t testing.TB, e *events.Event) []byte {
 func wire(e *events.Event) map[string]any {
 	m := map[string]any{
 		"specversion": "1.0", "id": e.ID.String(), "source": "/knell/" + e.Node, "type": "knell." + string(e.Data.Type()),
-		"time": e.Time.Format(time.RFC3339Nano), "datacontenttype": "application/json", "level": json.Number("1"),
+		"time": e.Time.Format(time.RFC3339Nano), "datacontenttype": "application/json", "level": json.Number(fmt.Sprint(events.LevelOf(e.Data))),
 		"data": wireValue(reflect.ValueOf(e.Data).Elem()),
 	}
 	for name, v := range map[string]string{"subject": e.Subject, "actor": e.Actor, "clientaddress": e.Address,
