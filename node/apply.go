@@ -30,13 +30,16 @@ func (n *Node) follow() {
 func (n *Node) deliver(batch []events.Message) error {
 	var e events.Event
 	feeding := n.hot.feed.on.Load()
+	ahead := hashAhead(batch)
+	defer ahead.end()
+	n.state.leaves.ahead = ahead // the apply loop's alone
 	for i := range batch {
 		m := &batch[i]
 		if err := events.Decode(m.Data, &e); err != nil {
 			// To skip what one cannot read would be to serve without knowing what was revoked.
 			return fmt.Errorf("message %d: %w", m.Seq, err)
 		}
-		if err := n.applyOne(m.Seq, &e); err != nil {
+		if err := n.applyOne(m, &e); err != nil {
 			return err
 		}
 		if e.Node != n.cfg.Name && narrows(e.Data) {
@@ -54,16 +57,21 @@ func (n *Node) deliver(batch []events.Message) error {
 }
 
 // applyOne folds one event, publishes its effect to readers, and only then lets anybody rely on it.
-func (n *Node) applyOne(seq uint64, e *events.Event) error {
+func (n *Node) applyOne(m *events.Message, e *events.Event) error {
+	seq := m.Seq
 	n.mu.Lock()
+	tiles := n.state.leaves.tiles
 	if seq != n.state.seq+1 {
 		n.mu.Unlock()
 		return fmt.Errorf("message %d came after %d", seq, n.state.seq)
 	}
-	out := n.state.apply(seq, n.leaveOut(seq, e))
+	out := n.state.applyMessage(m, n.leaveOut(seq, e))
 	n.endDead()
 	n.keeping.ring[seq%digestRing] = n.state.digest
 	logTime := n.state.logTime
+	if n.state.leaves.tiles != tiles && e.Node == n.cfg.Name {
+		n.hot.tiles.wake()
+	}
 	if d, ok := e.Data.(*events.SessionRefreshed); ok && out.void == "" {
 		// Before anybody sees the new generation: without the mark, its predecessor would count as stolen.
 		now := n.clock.read()

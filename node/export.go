@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/knell-auth/knell/events"
 )
@@ -58,6 +59,7 @@ func (n *Node) ReadLog(ctx context.Context, after, upTo uint64, deliver func(Log
 	defer cancel()
 	defer context.AfterFunc(n.ctx, cancel)()
 	r := logReading{state: newState(), after: after, deliver: deliver}
+	r.state.leaves.stored = math.MaxUint64 // nobody stores what this one computes
 	// Now, because the ring of digests goes on while the log is read.
 	own := n.digestAt(upTo)
 	if err := n.cfg.Log.Read(ctx, 0, upTo, r.take); err != nil {
@@ -89,12 +91,12 @@ type logReading struct {
 }
 
 func (r *logReading) take(batch []events.Message) error {
-	for _, m := range batch {
-		e := &r.event
+	for i := range batch {
+		m, e := &batch[i], &r.event
 		if err := events.Decode(m.Data, e); err != nil {
 			return fmt.Errorf("message %d: %w", m.Seq, err)
 		}
-		out := r.state.apply(m.Seq, e)
+		out := r.state.applyMessage(m, e)
 		if m.Seq <= r.after {
 			continue
 		}

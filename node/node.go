@@ -64,6 +64,7 @@ type hot struct {
 	basic   remembered // user names and passwords; has a lock
 	watches watches
 	feed    feed
+	tiles   tileKeeper
 }
 
 // signing is what this replica makes and checks tokens with.
@@ -130,6 +131,8 @@ func prepare(cfg Config, level uint32) (*Node, error) {
 	n.keeping.init(n, id)
 	n.wait.init()
 	n.hot.feed.init()
+	n.hot.tiles.poke = make(chan struct{}, 1)
+	n.state.leaves.unbound = cfg.Break&fence.UnboundLeaf != 0
 	// The file names this life before the log does: the next life can then say which one it replaces, whatever happens.
 	id.Incarnation, id.Lock = n.life.inc.String(), inode(lock)
 	if err := id.save(cfg.Dir); err != nil {
@@ -147,6 +150,7 @@ func (n *Node) start(ctx context.Context) error {
 	}
 	context.AfterFunc(n.ctx, stopListen)
 	n.work.Go(n.follow)
+	n.work.Go(n.keepTiles)
 	for range 2 {
 		n.work.Go(n.runJobs)
 	}

@@ -29,6 +29,7 @@ const (
 	NoReuseDetection                               // a spent refresh token is answered whenever it is presented
 	NoSync                                         // package natsd: messages are acknowledged before they are on disk
 	NoLevels                                       // events are written that replicas of an older version cannot read
+	UnboundLeaf                                    // the leaves of the log's Merkle tree do not have their sequences
 	mutationEnd
 )
 
@@ -99,6 +100,8 @@ func (m Mutation) name() string {
 		return "no-sync"
 	case NoLevels:
 		return "no-levels"
+	case UnboundLeaf:
+		return "unbound-leaf"
 	}
 	return fmt.Sprintf("mutation-%#x", uint32(m))
 }

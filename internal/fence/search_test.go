@@ -134,7 +134,8 @@ const outside = RepeatWithoutBarrier | // node: TestRepeatedLogoutNeedsItsBarrie
 	NoDedupe | // node: TestDedupeIsNeeded
 	NoReuseDetection | // node: TestReuseDetectionIsNeeded
 	NoSync | // cluster-test: mutant-sync-off
-	NoLevels // cluster-test: mutant-levels
+	NoLevels | // cluster-test: mutant-levels
+	UnboundLeaf // node: TestUnboundLeaves
 
 // Every rule is needed: without it, some world holds a violation.
 func TestSearchFindsMutants(t *testing.T) {
