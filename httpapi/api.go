@@ -81,6 +81,7 @@ type Node interface {
 	APIKeys
 	Roles
 	EventReader
+	Transparency
 	Ready() bool
 	Status() node.Status
 }
@@ -209,7 +210,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // operations returns all that New serves.
 func (a *api) operations() []operation {
 	return slices.Concat(a.healthOperations(), a.tokenOperations(), a.discoveryOperations(), a.authorizeOperations(), a.sessionOperations(),
-		a.ownKeyOperations(), a.accountOperations(), a.eventOperations(), a.openAPIOperations())
+		a.ownKeyOperations(), a.accountOperations(), a.eventOperations(),
+		a.transparencyOperations(), a.openAPIOperations())
 }
 
 // NewLocal returns the administration of users and clients, the status, the events and the log of n without authentication. Its events
@@ -226,6 +228,7 @@ func NewLocal(n LocalNode, cfg Config) http.Handler {
 			r.Use(a.requireReady)
 			a.mount(r, a.accountOperations()...)
 			a.mount(r, a.eventOperations()...)
+			a.mount(r, a.transparencyOperations()...)
 			r.Post("/users/import", (&importHandler{a, n, parseUser}).serve)
 			r.Post("/clients/import", (&importHandler{a, n, parseClient}).serve)
 			a.mountNext(r)
