@@ -31,6 +31,7 @@ type cli struct {
 	Role    roleCmd    `cmd:"" help:"Say what roles give, with access to the data directory."`
 	Key     keyCmd     `cmd:"" help:"Administer the keys that tokens are signed with, with access to the data directory."`
 	Revoke  revokeCmd  `cmd:"" help:"End sessions and tokens, with access to the data directory; returns when no replica accepts them any more."`
+	Events  eventsCmd  `cmd:"" help:"Verify the audit trail."`
 	Status  statusCmd  `cmd:"" help:"Show what a replica knows about itself and its peers."`
 	Bench   benchCmd   `cmd:"" help:"Send an installation, or a cluster of its own, a load, and measure logouts and leaks."`
 	Version versionCmd `cmd:"" help:"Print the version."`

@@ -1,0 +1,6 @@
+package main
+
+// eventsCmd is the audit trail.
+type eventsCmd struct {
+	eventsProofCmds `embed:""`
+}
