@@ -83,6 +83,7 @@ type Node interface {
 	Grants
 	EventReader
 	Webhooks
+	Transparency
 	Ready() bool
 	Status() node.Status
 }
@@ -211,7 +212,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // operations returns all that New serves.
 func (a *api) operations() []operation {
 	return slices.Concat(a.healthOperations(), a.tokenOperations(), a.discoveryOperations(), a.authorizeOperations(), a.sessionOperations(),
-		a.ownKeyOperations(), a.accountOperations(), a.eventOperations(), a.openAPIOperations())
+		a.ownKeyOperations(), a.accountOperations(), a.eventOperations(),
+		a.transparencyOperations(), a.openAPIOperations())
 }
 
 // NewLocal returns the administration of users and clients, the status, the events and the log of n without authentication. Its events
@@ -228,6 +230,7 @@ func NewLocal(n LocalNode, cfg Config) http.Handler {
 			r.Use(a.requireReady)
 			a.mount(r, a.accountOperations()...)
 			a.mount(r, a.eventOperations()...)
+			a.mount(r, a.transparencyOperations()...)
 			r.Post("/users/import", (&importHandler{a, n, parseUser}).serve)
 			r.Post("/clients/import", (&importHandler{a, n, parseClient}).serve)
 			a.mountNext(r)

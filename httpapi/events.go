@@ -121,6 +121,8 @@ func eventQuery(r *http.Request, asPage bool) (q node.EventQuery, limit int, err
 			err = setID(&q.User, name, value)
 		case name == "session":
 			err = setID(&q.Session, name, value)
+		case name == "sealed" && asPage && value == "true":
+			q.Sealed = true
 		case name == "limit" && asPage:
 			if limit, err = strconv.Atoi(value); err != nil || limit < 1 || limit > largestPage {
 				err = badRequest("parameter \"limit\" must be a number from 1 to %d", largestPage)

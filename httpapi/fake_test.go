@@ -44,8 +44,19 @@ func (s *scripted) FollowEvents(context.Context, node.EventQuery, time.Duration,
 func (s *scripted) ReadEvents(context.Context, node.EventQuery, int, func(node.EventBatch) error) (node.EventPage, error) {
 	return node.EventPage{}, s.err
 }
-func (s *scripted) AcceptsBasic() bool              { return false }
-func (s *scripted) APIKeys(events.ID) []node.APIKey { return nil }
+func (s *scripted) LogKey() (string, error)                            { return "", s.err }
+func (s *scripted) Checkpoint(context.Context, uint64) ([]byte, error) { return nil, s.err }
+func (s *scripted) TreeTile(context.Context, string) ([]byte, error)   { return nil, s.err }
+func (s *scripted) ProveEvent(context.Context, uint64) ([]byte, error) { return nil, s.err }
+func (s *scripted) ProveConsistency(context.Context, uint64, uint64) ([]byte, error) {
+	return nil, s.err
+}
+func (s *scripted) LeavesBefore(context.Context, uint64) (node.LeafRange, error) {
+	return node.LeafRange{}, s.err
+}
+func (s *scripted) Receipt(context.Context, *node.Timing) (*node.Receipt, error) { return nil, s.err }
+func (s *scripted) AcceptsBasic() bool                                           { return false }
+func (s *scripted) APIKeys(events.ID) []node.APIKey                              { return nil }
 func (s *scripted) CreateAPIKey(context.Context, node.NewAPIKey, node.Origin) (node.APIKey, string, error) {
 	return node.APIKey{}, "", s.err
 }

@@ -71,7 +71,8 @@ type pendingDocument struct {
 	Certain  string   `json:"certain" doc:"RFC 3339: from then on every replica follows it."`
 }
 
-// revoke runs a command that returns when every replica follows it, and answers 204 then; errors are problem documents.
+// revoke runs a command that returns when every replica follows it, and answers 204 then, or with a receipt for a client that prefers
+// one (RFC 7240 section 4.2); errors are problem documents.
 func (a *api) revoke(w http.ResponseWriter, r *http.Request, command func(context.Context) error) {
 	a.await(w, r, command, http.StatusNoContent, fail)
 }
@@ -92,6 +93,7 @@ func (a *api) await(w http.ResponseWriter, r *http.Request, command func(context
 	ctx, cancel := commandContext(r, wait)
 	defer cancel()
 	ctx, timing := node.WithTiming(ctx)
+	timing.Receipt = done == http.StatusNoContent && prefersRepresentation(r.Header)
 	err := command(ctx)
 	serverTiming(w.Header(), timing)
 
@@ -104,7 +106,9 @@ func (a *api) await(w http.ResponseWriter, r *http.Request, command func(context
 		return
 	}
 	if pending == nil {
-		w.WriteHeader(done)
+		if !timing.Receipt || !a.receipt(w, r, timing) {
+			w.WriteHeader(done)
+		}
 		return
 	}
 	names := pending.Pending

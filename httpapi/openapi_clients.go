@@ -1,6 +1,9 @@
 package httpapi
 
-import "net/http"
+import (
+	"net/http"
+	"slices"
+)
 
 // clientOperations are the administration of OAuth clients.
 func (a *api) clientOperations() []operation {
@@ -88,9 +91,12 @@ func (a *api) revocationOperations() []operation {
 				{name: "dry_run", value: false, text: "Nothing ends; the answer is how many sessions would."},
 			}},
 			replies: append([]reply{
-				{status: http.StatusOK, text: "Of a dry run.", body: dryRunDocument{}}, replyNotFound,
+				replyNotFound,
 				{status: http.StatusConflict, text: "It is the administrator's own account."},
-			}, revocationReplies...),
+			}, append(slices.Clip(revocationReplies), reply{
+				status: http.StatusOK, text: "Of a dry run: what would end. Else a receipt, upon `Prefer: return=representation`.", body: revocationDocument{},
+				headers: []string{"Server-Timing", "Preference-Applied"},
+			})...),
 		},
 		{
 			method: http.MethodGet, path: "/keys", serve: a.listKeys,

@@ -39,6 +39,7 @@ func (a *api) eventOperations() []operation {
 			parameter{in: "query", name: "since", text: "Events from this time on (RFC 3339)."},
 			parameter{in: "query", name: "type", text: "Beginnings of types, such as `revoked` or `session.started`; several are separated by commas."},
 			parameter{in: "query", name: "subject", text: "Events with this subject."},
+			parameter{in: "query", name: "sealed", text: "`true`: a page also has, in their places, the salted hashes of events that nobody may read; without filters only."},
 			parameter{in: "query", name: "limit", text: "How many events a page has at most, up to 1000; 100 when it is left away."})
 		op.replies = []reply{
 			{status: http.StatusOK, text: "Events.", media: mediaEvents, other: ndjson, headers: []string{headerCursor, "Link"}},

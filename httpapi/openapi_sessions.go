@@ -77,7 +77,8 @@ func (a *api) accountOfToken() []operation {
 }
 
 // preferWait bounds how long an answer is waited for.
-var preferWait = parameter{in: "header", name: "Prefer", text: "`wait=N` (RFC 7240): answer 202 after N seconds if replicas are still pending then."}
+var preferWait = parameter{in: "header", name: "Prefer", text: "`wait=N` (RFC 7240): answer 202 after N seconds if replicas are still pending then. " +
+	"`return=representation`: answer with a receipt that verifies offline (docs/verifiable.md)."}
 
 // replyAccepted is the answer when a command may not be followed by every replica yet.
 var replyAccepted = reply{status: http.StatusAccepted, text: "Recorded, and certain at the given instant; only upon `Prefer: wait`.",
@@ -86,5 +87,5 @@ var replyAccepted = reply{status: http.StatusAccepted, text: "Recorded, and cert
 // revocationReplies are the answers of a command that returns when every replica follows it.
 var revocationReplies = []reply{
 	{status: http.StatusNoContent, text: "Done: every replica follows it.", headers: []string{"Server-Timing", "Preference-Applied"}},
-	replyAccepted,
+	replyAccepted, replyReceipt,
 }

@@ -21,6 +21,14 @@ type dryRunDocument struct {
 	Sessions int  `json:"sessions" doc:"How many would end."`
 }
 
+// revocationDocument is what POST /revocations may answer with.
+type revocationDocument struct {
+	DryRun    bool   `json:"dry_run,omitempty"`
+	Sessions  int    `json:"sessions,omitempty" doc:"How many would end."`
+	Proof     string `json:"proof,omitempty" doc:"Of a receipt."`
+	Statement string `json:"statement,omitempty" doc:"Of a receipt."`
+}
+
 // revokeAny serves POST /revocations: one JSON object with one of session, user, client, signing_key and everything, and the
 // reason, which goes into the one event that does it. With dry_run nothing is appended; the answer is how many sessions
 // would end.

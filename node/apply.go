@@ -31,6 +31,9 @@ func (n *Node) deliver(batch []events.Message) error {
 	var e events.Event
 	var facts events.Facts
 	feeding := n.hot.feed.on.Load()
+	ahead := hashAhead(batch)
+	defer ahead.end()
+	n.state.leaves.ahead = ahead // the apply loop's alone
 	for i := range batch {
 		m := &batch[i]
 		if err := events.DecodeFacts(m.Data, &e, &facts); err != nil {
@@ -38,7 +41,7 @@ func (n *Node) deliver(batch []events.Message) error {
 			return fmt.Errorf("message %d: %w", m.Seq, err)
 		}
 		n.hot.index.note(m, &facts)
-		if err := n.applyOne(m.Seq, &e); err != nil {
+		if err := n.applyOne(m, &e); err != nil {
 			return err
 		}
 		if e.Node != n.cfg.Name && narrows(e.Data) {
@@ -56,17 +59,22 @@ func (n *Node) deliver(batch []events.Message) error {
 }
 
 // applyOne folds one event, publishes its effect to readers, and only then lets anybody rely on it.
-func (n *Node) applyOne(seq uint64, e *events.Event) error {
+func (n *Node) applyOne(m *events.Message, e *events.Event) error {
+	seq := m.Seq
 	n.mu.Lock()
+	tiles := n.state.leaves.tiles
 	if seq != n.state.seq+1 {
 		n.mu.Unlock()
 		return fmt.Errorf("message %d came after %d", seq, n.state.seq)
 	}
-	out := n.state.apply(seq, n.leaveOut(seq, e))
+	out := n.state.applyMessage(m, n.leaveOut(seq, e))
 	n.endDead()
 	n.endDeliveries(e.Data)
 	n.keeping.ring[seq%digestRing] = n.state.digest
 	logTime := n.state.logTime
+	if n.state.leaves.tiles != tiles && e.Node == n.cfg.Name {
+		n.hot.tiles.wake()
+	}
 	if d, ok := e.Data.(*events.SessionRefreshed); ok && out.void == "" {
 		// Before anybody sees the new generation: without the mark, its predecessor would count as stolen.
 		now := n.clock.read()

@@ -31,6 +31,9 @@ type waiter struct {
 	tag    uint64        // of its barrier
 	early  time.Duration // when a mutation ends the barrier; 0: never
 
+	receipt bool       // holders is wanted
+	holders []Follower // who could hold a lease when the barrier began; set before, or valid once done is closed
+
 	applied, complete time.Time // own apply, end of the barrier; guarded by waiters.mu until done is closed
 	last              string    // who was waited for last
 }
@@ -141,6 +144,16 @@ func (w *waiters) complete(tag uint64, last string) {
 	}
 }
 
+// receipt returns the command of a barrier, if a receipt of it is wanted.
+func (w *waiters) receipt(tag uint64) *waiter {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if wt := w.byTag[tag]; wt != nil && wt.receipt {
+		return wt
+	}
+	return nil
+}
+
 // pending returns how many barriers are open.
 func (w *waiters) pending() int {
 	w.mu.Lock()
@@ -176,11 +189,11 @@ func (n *Node) commit(ctx context.Context, e *events.Event, eff effect) (outcome
 	began := time.Now()
 	wt := n.wait.add(e.ID, eff)
 	defer n.wait.remove(e.ID, wt)
-	wt.early = n.endsEarly()
+	wt.early, wt.receipt = n.endsEarly(), eff == narrowing && wantsReceipt(ctx)
 	failed := n.append(ctx, e, eff)
 	select {
 	case <-wt.done:
-		noteTiming(ctx, wt, began)
+		n.noteTiming(ctx, wt, began)
 		return wt.out, nil
 	case err := <-failed:
 		var older *OlderError
@@ -195,7 +208,7 @@ func (n *Node) commit(ctx context.Context, e *events.Event, eff effect) (outcome
 		return outcome{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 	case <-ctx.Done():
 		err := n.unfinished(ctx, e.ID, wt)
-		noteTiming(ctx, wt, began)
+		n.noteTiming(ctx, wt, began)
 		return outcome{}, err
 	case <-n.ctx.Done():
 		return outcome{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, ErrClosed)
@@ -231,24 +244,33 @@ func (n *Node) unfinished(ctx context.Context, id events.ID, wt *waiter) error {
 // barrier waits until every replica that may hold a lease has applied seq, which this one has. It is for a decision that
 // is in the log already: whoever asks for it again must not hear "done" before it is.
 func (n *Node) barrier(ctx context.Context, seq uint64) error {
+	return n.barrierFor(ctx, &waiter{effect: narrowing, done: make(chan struct{}), seq: seq})
+}
+
+// barrierOf is barrier for the event at seq, which did what a command asks for: a receipt of it may be wanted.
+func (n *Node) barrierOf(ctx context.Context, seq uint64) error {
+	return n.barrierFor(ctx, &waiter{effect: narrowing, done: make(chan struct{}), seq: seq, receipt: wantsReceipt(ctx)})
+}
+
+func (n *Node) barrierFor(ctx context.Context, wt *waiter) error {
 	if n.cfg.Break&fence.RepeatWithoutBarrier != 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	began := time.Now()
-	wt := &waiter{effect: narrowing, done: make(chan struct{}), seq: seq, applied: began}
+	wt.applied = began
 	n.wait.mu.Lock()
 	tag := n.wait.tagLocked(wt)
 	n.wait.mu.Unlock()
 	defer n.wait.remove(events.ID{}, wt)
-	n.openBarrier(seq, tag)
+	n.openBarrier(wt.seq, tag)
 	select {
 	case <-wt.done:
-		noteTiming(ctx, wt, began)
+		n.noteTiming(ctx, wt, began)
 		return nil
 	case <-ctx.Done():
-		return n.pendingError(seq)
+		return n.pendingError(wt.seq)
 	case <-n.ctx.Done():
 		return ErrClosed
 	}

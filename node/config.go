@@ -30,6 +30,17 @@ type Log interface {
 	Tell(to string, data []byte) error
 	// Listen receives the notices that are sent to this node.
 	Listen(deliver func(from string, data []byte)) (stop func(), err error)
+	Tiles
+}
+
+// Tiles keeps the full tiles of the log's Merkle tree, each under a name, for ever. See events.Log.
+type Tiles interface {
+	// OpenTiles makes the place where they are kept. PutTile and Tile need it.
+	OpenTiles(ctx context.Context) error
+	// PutTile stores a tile, unless it is there; events.ErrOtherTile: another one is there.
+	PutTile(ctx context.Context, name string, data []byte) error
+	// Tile returns a tile, or events.ErrNoTile.
+	Tile(ctx context.Context, name string) ([]byte, error)
 }
 
 // Config configures a node. The zero value of each field is safe.

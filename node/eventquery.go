@@ -26,6 +26,14 @@ type EventQuery struct {
 	// Session is the timeline of a session: the events that name it, and those after its start that ended all sessions of its user
 	// or client, or of everybody. Zero: of any.
 	Session events.ID
+	// Sealed adds, in their places, the leaves of events that nobody may read, which have their sequences and salted hashes: all that
+	// is needed to compute the Merkle tree of the log. For ReadEvents, and without the filters above.
+	Sealed bool
+}
+
+// filtered reports whether q asks for a part of the log only.
+func (q *EventQuery) filtered() bool {
+	return !q.Since.IsZero() || q.Types != nil || q.Subject != "" || !q.User.IsZero() || !q.Session.IsZero()
 }
 
 // EventBatch is a part of what a query asks for. It is valid until the function that it is given to returns.
@@ -64,6 +72,9 @@ type sessionOwner struct {
 
 // newMatcher returns the matcher of q, or ErrBadRequest for a type that nothing begins with.
 func newMatcher(q *EventQuery) (*matcher, error) {
+	if q.Sealed && q.filtered() {
+		return nil, fmt.Errorf("%w: sealed leaves are for whoever reads the whole log: no filter goes with them", ErrBadRequest)
+	}
 	m := &matcher{since: q.Since, subject: q.Subject, user: q.User, session: q.Session}
 	if !q.User.IsZero() {
 		m.userID = []byte(q.User.String())

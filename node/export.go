@@ -61,6 +61,7 @@ func (n *Node) ReadLog(ctx context.Context, after, upTo uint64, deliver func(Log
 	if err != nil {
 		return LogEnd{}, err
 	}
+	from.leaves.storeNothing()
 	r := logReading{state: from, after: after, deliver: deliver}
 	// Now, because the ring of digests goes on while the log is read.
 	own := n.digestAt(upTo)
@@ -110,12 +111,12 @@ type logReading struct {
 }
 
 func (r *logReading) take(batch []events.Message) error {
-	for _, m := range batch {
-		e := &r.event
+	for i := range batch {
+		m, e := &batch[i], &r.event
 		if err := events.Decode(m.Data, e); err != nil {
 			return fmt.Errorf("message %d: %w", m.Seq, err)
 		}
-		out := r.state.apply(m.Seq, e)
+		out := r.state.applyMessage(m, e)
 		if m.Seq <= r.after {
 			continue
 		}

@@ -11,7 +11,6 @@ type retention struct {
 	first     uint64           // the log begins here, and what comes before may be gone; 0: nothing was trimmed
 	trimmedAt uint64           // sequence of the event that said so
 	checks    []*snapshotCheck // what replicas said about snapshots, by sequence
-	tree      []byte           // what a tree over the log needs to go on from here, as its package has it; nil: there is none
 }
 
 // snapshotCheck is a snapshot, by its hash, and who has made the same one.

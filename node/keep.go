@@ -224,7 +224,11 @@ func (n *Node) watchClocks() {
 // openBarrier fixes the replicas to wait for. The effect of the event at seq is visible here already.
 func (n *Node) openBarrier(seq, tag uint64) {
 	k := &n.keeping
+	receipt := n.wait.receipt(tag)
 	k.mu.Lock()
+	if receipt != nil { // nobody else looks at it before the barrier is complete
+		receipt.holders = n.holdersLocked()
+	}
 	done := k.machine.Barrier(seq, n.clock.read(), tag)
 	k.mu.Unlock()
 	if done {

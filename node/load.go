@@ -126,6 +126,7 @@ func (n *Node) adopt(s *state) error {
 	if s.level > n.life.level {
 		return tooOld(s.seq, s.level, n.life.level)
 	}
+	s.leaves.unbound = n.state.leaves.unbound
 	n.state = s
 	n.hot.words, n.hot.access = s.words, s.access.live
 	n.hot.logTime.Store(s.logTime / 1e9)

@@ -65,6 +65,7 @@ type hot struct {
 	watches watches
 	feed    feed
 	index   index
+	tiles   tileKeeper
 
 	deliveries deliveries // to webhooks; each write of theirs is a verification
 }
@@ -134,6 +135,8 @@ func prepare(cfg Config, level uint32) (*Node, error) {
 	n.wait.init()
 	n.hot.feed.init()
 	n.hot.deliveries.init(n.ctx)
+	n.hot.tiles.poke = make(chan struct{}, 1)
+	n.state.leaves.unbound = cfg.Break&fence.UnboundLeaf != 0
 	// The file names this life before the log does: the next life can then say which one it replaces, whatever happens.
 	id.Incarnation, id.Lock = n.life.inc.String(), inode(lock)
 	if err := id.save(cfg.Dir); err != nil {
@@ -154,6 +157,7 @@ func (n *Node) start(ctx context.Context) error {
 	}
 	context.AfterFunc(n.ctx, stopListen)
 	n.work.Go(n.follow)
+	n.work.Go(n.keepTiles)
 	for range 2 {
 		n.work.Go(n.runJobs)
 	}

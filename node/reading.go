@@ -95,6 +95,8 @@ type reading struct {
 	heads []byte // of what is in out, when it was read from the log
 	last  time.Time
 	facts events.Facts // scratch
+
+	sealed bool // with the leaves of events that nobody may read
 }
 
 // openReading checks q and finds where in the log it begins.
@@ -106,7 +108,7 @@ func (n *Node) openReading(ctx context.Context, q EventQuery, deliver func(Event
 	if !n.hot.lease.Load().Valid(n.clock.read()) {
 		return nil, ErrNotCurrent
 	}
-	r := &reading{n: n, match: m, deliver: deliver, at: q.After, after: q.After}
+	r := &reading{n: n, match: m, deliver: deliver, at: q.After, after: q.After, sealed: q.Sealed}
 	if q.After == EventsFromNow {
 		r.at = n.hot.feed.end()
 		r.after = r.at
@@ -296,10 +298,7 @@ func (r *reading) readLog(ctx context.Context, upTo uint64, each func() error) e
 
 // readAll is readLog without the index.
 func (r *reading) readAll(ctx context.Context, upTo uint64, each func() error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(r.n.ctx, func() { cancel(ErrClosed) })()
-	err := r.n.cfg.Log.Read(ctx, r.at, upTo, func(batch []events.Message) error {
+	return r.n.readPart(ctx, r.at, upTo, func(batch []events.Message) error {
 		for i := range batch {
 			if err := r.look(&batch[i]); err != nil {
 				return err
@@ -310,31 +309,27 @@ func (r *reading) readAll(ctx context.Context, upTo uint64, each func() error) e
 		r.heads, r.out = r.heads[:0], r.out[:0]
 		return err
 	})
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return context.Cause(ctx)
-	case errors.Is(err, events.ErrTrimmed):
-		return fmt.Errorf("%w: %w", ErrTrimmed, err)
-	}
-	return err
 }
 
 // look puts a message of the log into r.out, if it is asked for.
 func (r *reading) look(m *events.Message) error {
-	if events.AccessTo(m.Subject) != events.Public {
-		return nil
-	}
-	f := &r.facts
-	if err := events.Look(m.Data, f); err != nil {
-		return fmt.Errorf("message %d: %w", m.Seq, err)
-	}
 	r.n.mu.RLock()
 	void, begins := r.n.state.past.void(m.Seq), r.n.state.first
 	r.n.mu.RUnlock()
 	if m.Seq < begins {
 		return trimmedBefore(begins)
 	}
-	if !f.Public() || !r.match.match(f, void != "") || m.Seq <= r.after {
+	if events.AccessTo(m.Subject) != events.Public {
+		return r.lookSealed(m)
+	}
+	f := &r.facts
+	if err := events.Look(m.Data, f); err != nil {
+		return fmt.Errorf("message %d: %w", m.Seq, err)
+	}
+	if !f.Public() {
+		return r.lookSealed(m)
+	}
+	if !r.match.match(f, void != "") || m.Seq <= r.after {
 		return nil
 	}
 	from := len(r.heads)

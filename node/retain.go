@@ -144,7 +144,8 @@ func (n *Node) plan(tight bool) plan {
 	if len(s.checks) > 0 {
 		last = s.checks[len(s.checks)-1].seq
 	}
-	if s.seq-last >= r.Every || tight && last < old {
+	// Who begins with a snapshot cannot make the tiles of what came before it.
+	if stored := len(s.leaves.waiting) == 0; stored && (s.seq-last >= r.Every || tight && last < old) {
 		p.snapshot, p.digest = s.seq, s.digest
 	}
 	return p
@@ -209,6 +210,7 @@ func (n *Node) fold(ctx context.Context, seq uint64) (*state, error) {
 	if s == nil {
 		s = newState()
 	}
+	s.leaves.storeNothing()
 	var e events.Event
 	began := time.Now()
 	err = n.cfg.Log.Read(ctx, s.seq, seq, func(batch []events.Message) error {
@@ -216,7 +218,7 @@ func (n *Node) fold(ctx context.Context, seq uint64) (*state, error) {
 			if err := events.Decode(batch[i].Data, &e); err != nil {
 				return fmt.Errorf("message %d: %w", batch[i].Seq, err)
 			}
-			s.apply(batch[i].Seq, &e)
+			s.applyMessage(&batch[i], &e)
 		}
 		select {
 		case <-time.After((foldShare - 1) * time.Since(began)):

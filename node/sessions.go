@@ -118,7 +118,7 @@ func (n *Node) endedSession(ctx context.Context, id events.ID) error {
 	if !ok {
 		return fmt.Errorf("%w: session", ErrNotFound)
 	}
-	return n.barrier(ctx, seq)
+	return n.barrierOf(ctx, seq)
 }
 
 // LogoutOthers ends all sessions of the token's user but its own, which must be live. It returns when no replica accepts a
@@ -202,7 +202,7 @@ func (n *Node) endedWithAll(ctx context.Context, accessToken string) error {
 	if seq, ok := n.state.revoked.Lookup(events.ID(c.Session)); !ok || seq > cutoff {
 		return ErrRevoked
 	}
-	return n.barrier(ctx, cutoff)
+	return n.barrierOf(ctx, cutoff)
 }
 
 // actor returns o with its actor filled in: the user itself, if nobody is named.

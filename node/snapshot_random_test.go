@@ -72,9 +72,14 @@ func (a *author) key(i int) *events.NodeKey {
 // apply applies e and whatever else is given it.
 func (a *author) apply(e *events.Event, others ...*state) {
 	a.seq++
-	out := a.s.apply(a.seq, e)
+	data, err := events.Encode(nil, e)
+	if err != nil {
+		panic(err)
+	}
+	m := &events.Message{Seq: a.seq, Subject: events.Subject(e), Data: data}
+	out := a.s.applyMessage(m, e)
 	for _, s := range others {
-		if other := s.apply(a.seq, e); other != out {
+		if other := s.applyMessage(m, e); other != out {
 			panic(fmt.Sprintf("%T at %d: %v, and %v with a state from a snapshot", e.Data, a.seq, out, other))
 		}
 	}

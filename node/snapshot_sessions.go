@@ -175,6 +175,7 @@ func (s *state) codeRecent(c *coder) {
 		}
 	}
 	s.past.code(c)
+	s.leaves.code(c)
 }
 
 func (p *past) code(c *coder) {

@@ -76,7 +76,6 @@ func (s *state) codeRetention(c *coder) {
 		c.uint32(&k.format)
 		c.list(&k.nodes)
 	})
-	c.bytes(&s.tree)
 }
 
 // roleOf is a role and its name.

@@ -144,6 +144,7 @@ func TestSnapshotAndTailIsReplay(t *testing.T) {
 // they are after a start is in observed.
 var unwritten = []string{
 	"state.names", "state.words", "state.touched", "user.head", "user.count", "session.prev", "session.next", "apiKey.user", "apiKey.noted",
+	"leafTree.stored", "leafTree.waiting", "leafTree.hand", "leafTree.text", "leafTree.ahead", "leafTree.unbound",
 	"access.keys", "access.live", "agenda.expiry", "keyring.refresh", "wordPool.dead",
 	// Tables of other packages, which have tests of their own: TestEntries, TestSetEntries.
 	"state.guesses", "state.revoked",
@@ -161,7 +162,6 @@ func TestSnapshotHasEveryField(t *testing.T) {
 		len(a.s.seen.before) == 0 || len(a.s.past.voids) == 0 || len(a.s.sessions) == 0 {
 		a.apply(a.next())
 	}
-	a.s.tree = []byte("tree")
 	a.s.access.grants["siem"] = &grant{name: "siem", key: "key", flag: a.s.newFlag(true)}
 	a.s.hooks["siem"] = &hook{name: "siem", types: []string{"revoked"}, key: []byte("key"), oldKey: []byte("old"), progress: events.HookProgress{Webhook: "siem"}}
 	w := &fieldWalk{t: t, s: a.s, done: map[string]bool{}}
@@ -169,7 +169,7 @@ func TestSnapshotHasEveryField(t *testing.T) {
 	w.walk(reflect.ValueOf(a.s).Elem())
 	for _, name := range []string{"user.pace", "session.device", "client.redirects", "code.session", "apiKey.usedAt", "role.scope", "signingKey.used",
 		"member.issuer", "hook.claim", "grant.after", "HookProgress.Error",
-		"record.logTime", "snapshotCheck.nodes", "freeWord.release", "idMemory.since", "past.minutes", "retention.tree", "device.agent"} {
+		"record.logTime", "snapshotCheck.nodes", "freeWord.release", "idMemory.since", "past.minutes", "leafTree.starts", "Tree.size", "device.agent"} {
 		if !w.done[name] {
 			t.Errorf("%s was not looked at", name)
 		}

@@ -57,10 +57,11 @@ type beginning struct {
 	hashKey []byte
 }
 
-// recent is what is remembered of messages for some time: their ids, and which were void.
+// recent is what is remembered of messages: their ids for some time, which were void, and the hashes of the durable ones.
 type recent struct {
-	seen idMemory
-	past past
+	seen   idMemory
+	past   past
+	leaves leafTree
 }
 
 // agenda says when to look for sessions that have ended.
@@ -203,6 +204,7 @@ func (s *state) apply(seq uint64, e *events.Event) outcome {
 	}
 	s.seq = seq
 	s.past.note(seq, void, s.logTime)
+	s.addLeaf(e, void)
 	s.rollDigest(seq, e.ID, void)
 	return outcome{seq: seq, void: void}
 }
@@ -301,7 +303,7 @@ func (s *state) touch(values ...uint64) {
 // rollDigest extends the digest by one message and its effect. Two replicas with equal digests have read the same log and
 // made the same of it.
 func (s *state) rollDigest(seq uint64, id events.ID, void voidReason) {
-	var fixed [192]byte
+	var fixed [224]byte
 	b := append(fixed[:0], s.digest[:]...)
 	b = binary.BigEndian.AppendUint64(b, seq)
 	b = append(b, id[:]...)

@@ -14,6 +14,12 @@ type Timing struct {
 	Complete bool          // no other replica can decide without it any more
 	Barrier  time.Duration // from own apply until then
 	Last     string        // the replica that was waited for last; "": nobody had to be waited for
+
+	// Receipt says that a receipt is wanted; it is to be set before the command runs. Seq and Followers are what it needs: the
+	// sequence of the event that did what was asked for, and the replicas that follow it.
+	Receipt   bool
+	Seq       uint64
+	Followers []Follower
 }
 
 type timingKey struct{}
@@ -25,9 +31,21 @@ func WithTiming(ctx context.Context) (context.Context, *Timing) {
 	return context.WithValue(ctx, timingKey{}, t), t
 }
 
-// noteTiming writes down what is known of a command that began then. wt is final, or removed.
-func noteTiming(ctx context.Context, wt *waiter, began time.Time) {
+// timingOf returns the Timing of a command, nil if nobody wants one.
+func timingOf(ctx context.Context) *Timing {
 	t, _ := ctx.Value(timingKey{}).(*Timing)
+	return t
+}
+
+// wantsReceipt reports whether a receipt of a command is wanted.
+func wantsReceipt(ctx context.Context) bool {
+	t := timingOf(ctx)
+	return t != nil && t.Receipt
+}
+
+// noteTiming writes down what is known of a command that began then. wt is final, or removed.
+func (n *Node) noteTiming(ctx context.Context, wt *waiter, began time.Time) {
+	t := timingOf(ctx)
 	if t == nil || wt.applied.IsZero() {
 		return
 	}
@@ -35,6 +53,9 @@ func noteTiming(ctx context.Context, wt *waiter, began time.Time) {
 	t.Commit += wt.applied.Sub(began) // of an event that lost a race, and then of the one that it lost against
 	if !wt.complete.IsZero() {
 		t.Complete, t.Barrier, t.Last = true, wt.complete.Sub(wt.applied), wt.last
+		if wt.receipt {
+			n.noteFollowers(t, wt)
+		}
 	}
 }
 

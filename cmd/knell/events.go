@@ -21,6 +21,8 @@ type eventsCmd struct {
 	Replay eventsReplayCmd `cmd:"" help:"Print a range of events, or post them somewhere, at the pace at which they came or another one."`
 	Stats  eventsStatsCmd  `cmd:"" help:"Count events by type, day and reason."`
 
+	eventsProofCmds `embed:""`
+
 	Grant       eventsGrantCmd       `cmd:"" help:"Let somebody read all public events over NATS: makes a durable consumer, and a key that opens nothing else."`
 	RevokeGrant eventsRevokeGrantCmd `cmd:"" name:"revoke-grant" help:"End a grant; returns when no replica serves its reader any more."`
 	Grants      eventsGrantsCmd      `cmd:"" help:"List grants and how far their readers are."`

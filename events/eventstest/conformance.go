@@ -19,6 +19,9 @@ type Log interface {
 	Tell(to string, data []byte) error
 	Listen(deliver func(from string, data []byte)) (stop func(), err error)
 	Created() time.Time
+	OpenTiles(ctx context.Context) error
+	PutTile(ctx context.Context, name string, data []byte) error
+	Tile(ctx context.Context, name string) ([]byte, error)
 }
 
 // Cluster is one empty log, and the handles of the nodes that use it.
@@ -58,6 +61,7 @@ func Run(t *testing.T, open func(t *testing.T) Cluster) {
 		{"read's deliver's error", checkReadError},
 		{"stat", checkStat},
 		{"notices", checkNotices},
+		{"tiles", checkTiles},
 		{"invalid events", checkInvalid},
 		{"cut off and back", checkCut},
 		{"unknown while cut off", checkUnknown},

@@ -1,6 +1,7 @@
 package eventstest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"sync"
@@ -128,5 +129,39 @@ func checkReadRecreated(t *testing.T, c Cluster) {
 	})
 	if !errors.Is(err, events.ErrRewound) {
 		t.Errorf("%v", err)
+	}
+}
+
+// checkTiles: a tile is stored once, whoever does it and however often, and nobody replaces it.
+func checkTiles(t *testing.T, c Cluster) {
+	a, b := c.Node("a"), c.Node("b")
+	if err := errors.Join(a.OpenTiles(t.Context()), b.OpenTiles(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Tile(t.Context(), "e.0.0"); !errors.Is(err, events.ErrNoTile) {
+		t.Errorf("a tile that nobody has stored: %v", err)
+	}
+	data := bytes.Repeat([]byte("0123456789abcdef"), 10<<10/16)
+	var work sync.WaitGroup
+	for range 8 {
+		for _, n := range []Log{a, b} {
+			work.Go(func() {
+				if err := n.PutTile(t.Context(), "e.0.0", data); err != nil {
+					t.Errorf("storing a tile: %v", err)
+				}
+			})
+		}
+	}
+	work.Wait()
+	if err := b.PutTile(t.Context(), "e.0.0", data[1:]); !errors.Is(err, events.ErrOtherTile) {
+		t.Errorf("storing another tile of the same name: %v", err)
+	}
+	if err := b.PutTile(t.Context(), "e.0.1", data[1:]); err != nil {
+		t.Error(err)
+	}
+	for name, want := range map[string][]byte{"e.0.0": data, "e.0.1": data[1:]} {
+		if got, err := b.Tile(t.Context(), name); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("tile %s: %d bytes, want %d; %v", name, len(got), len(want), err)
+		}
 	}
 }

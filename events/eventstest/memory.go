@@ -43,6 +43,7 @@ type Memory struct {
 	bytes     int64
 	maxBytes  int64
 	ids       map[events.ID]uint64
+	tiles     map[string][]byte // by name
 	nodes     map[string]*Node
 	listeners map[string][]*listener // by the name of the node that listens
 	snapshots []stored
@@ -59,7 +60,7 @@ type entry struct {
 func New(t testing.TB) *Memory {
 	m := &Memory{
 		closed: make(chan struct{}), changed: make(chan struct{}), created: time.Now().UTC(), first: 1,
-		maxBytes: defaultMaxBytes, ids: map[events.ID]uint64{}, nodes: map[string]*Node{}, listeners: map[string][]*listener{},
+		maxBytes: defaultMaxBytes, ids: map[events.ID]uint64{}, tiles: map[string][]byte{}, nodes: map[string]*Node{}, listeners: map[string][]*listener{},
 	}
 	t.Cleanup(m.Close)
 	return m

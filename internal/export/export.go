@@ -174,16 +174,16 @@ func (f *File) Append(lines [][]byte) error {
 	if len(lines) == 0 {
 		return nil
 	}
-	first, err := parse(lines[0])
-	if err == nil && first.Epoch != f.Plan.Epoch {
-		err = fmt.Errorf("the log is another one now (epoch %s, not %s): it was restored, and sequences mean something else", first.Epoch, f.Plan.Epoch)
-	}
-	if err != nil {
-		return err
-	}
-	last, err := parse(lines[len(lines)-1])
-	if err != nil {
-		return err
+	var last *event
+	for _, line := range [...][]byte{lines[0], lines[len(lines)-1]} {
+		e, err := parse(line)
+		if err == nil && e.Epoch != f.Plan.Epoch && e.Sealed == "" {
+			err = fmt.Errorf("the log is another one now (epoch %s, not %s): it was restored, and sequences mean something else", e.Epoch, f.Plan.Epoch)
+		}
+		if err != nil {
+			return err
+		}
+		last = e
 	}
 	n := 0
 	for _, line := range lines {

@@ -44,6 +44,7 @@ const rowGroup = 1 << 16
 type event struct {
 	seq       uint64
 	Sequence  string          `json:"sequence"`
+	Sealed    string          `json:"sealed"` // instead of all else
 	ID        string          `json:"id"`
 	Type      string          `json:"type"`
 	Time      string          `json:"time"`
@@ -69,7 +70,7 @@ func parse(line []byte) (*event, error) {
 		return nil, fmt.Errorf("%.60q is no event: %w", line, err)
 	}
 	var err error
-	if e.seq, err = strconv.ParseUint(e.Sequence, 10, 64); err != nil || e.Type == "" {
+	if e.seq, err = strconv.ParseUint(e.Sequence, 10, 64); err != nil || e.Type == "" && e.Sealed == "" {
 		return nil, fmt.Errorf("%.60q is no event of Knell", line)
 	}
 	return e, nil

@@ -30,6 +30,7 @@ const (
 	NoSync                                         // package natsd: messages are acknowledged before they are on disk
 	NoLevels                                       // events are written that replicas of an older version cannot read
 	NoMajority                                     // the log is trimmed behind a snapshot that one replica alone has made
+	UnboundLeaf                                    // the leaves of the log's Merkle tree do not have their sequences
 	mutationEnd
 )
 
@@ -102,6 +103,8 @@ func (m Mutation) name() string {
 		return "no-levels"
 	case NoMajority:
 		return "no-majority"
+	case UnboundLeaf:
+		return "unbound-leaf"
 	}
 	return fmt.Sprintf("mutation-%#x", uint32(m))
 }

@@ -135,7 +135,8 @@ const outside = RepeatWithoutBarrier | // node: TestRepeatedLogoutNeedsItsBarrie
 	NoReuseDetection | // node: TestReuseDetectionIsNeeded
 	NoSync | // cluster-test: mutant-sync-off
 	NoLevels | // cluster-test: mutant-levels
-	NoMajority // node: TestTrimNeedsMajority
+	NoMajority | // node: TestTrimNeedsMajority
+	UnboundLeaf // node: TestUnboundLeaves
 
 // Every rule is needed: without it, some world holds a violation.
 func TestSearchFindsMutants(t *testing.T) {

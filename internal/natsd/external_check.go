@@ -35,19 +35,29 @@ func (e *External) check(ctx context.Context, nc *nats.Conn) error {
 	if err := request(ctx, nc, apiPrefix+"INFO", nil, nil); err != nil {
 		return noJetStream(err)
 	}
-	// Who may not create the stream has to find it there. Knowing that, the log need not wait for it in vain.
-	err := request(ctx, nc, askStreamInfo, nil, nil)
+	for _, stream := range []string{StreamName, TileStream} {
+		if err := checkCreate(ctx, nc, stream); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkCreate returns what is missing to have a stream: who may not create it has to find it there. Knowing that, the log need not wait
+// for it in vain.
+func checkCreate(ctx context.Context, nc *nats.Conn, stream string) error {
+	err := request(ctx, nc, apiPrefix+"STREAM.INFO."+stream, nil, nil)
 	var api *server.ApiError
 	if !errors.As(err, &api) || api.ErrCode != uint16(server.JSStreamNotFoundErr) {
 		return nil // it is there, or has no leader now, which whoever opens the log waits for
 	}
-	create := right{pattern: apiPrefix + "STREAM.CREATE." + StreamName}
+	create := right{pattern: apiPrefix + "STREAM.CREATE." + stream}
 	ok, err := create.granted(ctx, nc)
 	if err != nil {
 		return absentf("natsd: asking NATS for rights: %w", err)
 	}
 	if !ok {
-		return lacking([]string{create.String() + " (there is no stream " + StreamName + " yet)"})
+		return lacking([]string{create.String() + " (there is no stream " + stream + " yet)"})
 	}
 	return nil
 }
@@ -94,8 +104,11 @@ func needed(name string) []right {
 		{pattern: "knell.secret.>", sample: "knell.secret.0"},
 		{pattern: "knell.node." + name},
 		{pattern: "knell.report.*." + name, sample: "knell.report." + name + "." + name},
+		{pattern: "knell.tile.>", sample: "knell.tile.probe"},
 		{pattern: apiPrefix + "INFO"},
 		{pattern: askStreamInfo},
+		{pattern: apiPrefix + "STREAM.INFO." + TileStream},
+		{pattern: apiPrefix + "STREAM.MSG.GET." + TileStream},
 		{pattern: consumer + "CREATE." + StreamName + ".>", sample: consumer + "CREATE." + StreamName + ".probe"},
 		{pattern: consumer + "MSG.NEXT." + StreamName + ".*", sample: consumer + "MSG.NEXT." + StreamName + ".probe"},
 		{pattern: consumer + "DELETE." + StreamName + ".*", sample: consumer + "DELETE." + StreamName + ".probe"},

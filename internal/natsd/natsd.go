@@ -27,6 +27,7 @@ import (
 const (
 	Account    = "KNELL" // the account that holds the stream; its name is a directory inside the store
 	StreamName = "KNELL"
+	TileStream = "KNELL_TILES" // full tiles of the Merkle tree over it
 
 	systemAccount = "SYS"
 )

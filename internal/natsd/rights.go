@@ -38,7 +38,7 @@ const apiPrefix = "$JS.API."
 // replicaRights returns what the replica with this name may do. Whatever is not listed is denied.
 func replicaRights(name string) *server.Permissions {
 	r := logRights(name, apiPrefix, inboxPrefix(name))
-	r.Publish.Allow = append(r.Publish.Allow, apiPrefix+"STREAM.CREATE."+StreamName)
+	r.Publish.Allow = append(r.Publish.Allow, apiPrefix+"STREAM.CREATE."+StreamName, apiPrefix+"STREAM.CREATE."+TileStream)
 	return r
 }
 
@@ -53,6 +53,7 @@ func logRights(name, prefix, inbox string) *server.Permissions {
 				"knell.secret.>",
 				"knell.node." + name,     // nobody beats for another
 				"knell.report.*." + name, // to anybody, from oneself
+				"knell.tile.>",
 				prefix + "INFO",
 				prefix + "STREAM.NAMES",
 				api("STREAM.INFO"),
@@ -61,6 +62,8 @@ func logRights(name, prefix, inbox string) *server.Permissions {
 				api("CONSUMER.DELETE") + ".*",
 				api("CONSUMER.INFO") + ".*",
 				api("CONSUMER.MSG.NEXT") + ".*",
+				prefix + "STREAM.INFO." + TileStream,
+				prefix + "STREAM.MSG.GET." + TileStream,
 				"$JS.ACK." + StreamName + ".>",
 				"$JS.FC." + StreamName + ".>",
 				"knell.snapshot.*." + name + ".*", // nobody writes one for another, and any of them may drop one

@@ -14,8 +14,8 @@ const (
 
 // leaves import no package of ours.
 var leaves = []string{
-	"internal/balance", "internal/export", "internal/extauthz", "internal/fence", "internal/limit", "internal/natsd", "internal/password",
-	"internal/revoke", "internal/structure", "internal/tap", "internal/token", "internal/trail", "internal/webhook",
+	"internal/balance", "internal/export", "internal/extauthz", "internal/fence", "internal/limit", "internal/merkle", "internal/natsd",
+	"internal/password", "internal/revoke", "internal/structure", "internal/tap", "internal/token", "internal/trail", "internal/webhook",
 }
 
 // places lists every package, with what its non-test files may import of ours. A name that ends in /... stands for all
@@ -30,6 +30,7 @@ var places = []struct {
 	{name: "events/eventstest", may: []string{"events"}, nats: true},
 	{name: "node", may: append([]string{"events"}, parts...)},
 	{name: "httpapi", may: []string{"node", "events", "internal/limit"}},
+	{name: "internal/audit", may: []string{"events", "internal/merkle"}},
 	{name: "internal/natsd", nats: true},
 	{name: "internal/tap", nats: true},
 	{name: "internal/replica", may: []string{"..."}, nats: true},
@@ -41,7 +42,7 @@ var places = []struct {
 var loadTester = []string{"cluster-test/cluster", "cluster-test/fault", "cluster-test/history", "cluster-test/load", "cluster-test/report"}
 
 // parts are the leaves that node is made of.
-var parts = []string{"internal/fence", "internal/limit", "internal/password", "internal/revoke", "internal/token", "internal/webhook"}
+var parts = []string{"internal/fence", "internal/limit", "internal/merkle", "internal/password", "internal/revoke", "internal/token", "internal/webhook"}
 
 // inTests lists what _test files of packages other than leaves may import besides.
 var inTests = append([]string{"events", "events/eventstest", "internal/natsd"}, parts...)
