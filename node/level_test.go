@@ -37,11 +37,14 @@ func (r *rig) leave(name string) {
 }
 
 // mixed runs f with the replicas a and b at schema level 2, c at level 1, and the user alice.
-func mixed(t *testing.T, f func(t *testing.T, r *rig)) {
+func mixed(t *testing.T, f func(t *testing.T, r *rig)) { mixedAt(t, 2, f) }
+
+// mixedAt is mixed for another level than 2, and the one before it.
+func mixedAt(t *testing.T, newer uint32, f func(t *testing.T, r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		for name, level := range map[string]uint32{"a": 2, "b": 2, "c": 1} {
+		for name, level := range map[string]uint32{"a": newer, "b": newer, "c": newer - 1} {
 			must(r.startAt(name, level))(t)
 		}
 		r.user("alice", alicePassword)

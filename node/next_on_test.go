@@ -14,7 +14,7 @@ import (
 // A command whose event older replicas cannot read is refused as long as one of them is there, in every way in which a node appends;
 // one whose event they may pass over is not.
 func TestNextVersion(t *testing.T) {
-	mixed(t, func(t *testing.T, r *rig) {
+	mixedAt(t, events.Level, func(t *testing.T, r *rig) {
 		ctx, a := context.Background(), r.nodes["a"]
 		for range 2 {
 			var older *OlderError
@@ -32,7 +32,7 @@ func TestNextVersion(t *testing.T) {
 			t.Errorf("%d events were written", n)
 		}
 		r.edit = func(c *Config) { c.Break = fence.NoLevels }
-		if err := must(r.startAt("d", 2))(t).Next(ctx, false, Origin{}); err != nil || r.count(events.TypeNext) != 1 {
+		if err := must(r.startAt("d", events.Level))(t).Next(ctx, false, Origin{}); err != nil || r.count(events.TypeNext) != 1 {
 			t.Errorf("one that does not wait: %v", err)
 		}
 		r.leave("d")

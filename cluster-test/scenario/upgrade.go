@@ -13,6 +13,7 @@ import (
 	"github.com/knell-auth/knell/cluster-test/check"
 	"github.com/knell-auth/knell/cluster-test/cluster"
 	"github.com/knell-auth/knell/cluster-test/fault"
+	"github.com/knell-auth/knell/events"
 )
 
 // upgrades returns the scenarios of two versions.
@@ -204,7 +205,7 @@ func (x *experiment) refuses(ctx context.Context, i int, why string) error {
 	err := r.WaitReady(within)
 	last := r.LastLine()
 	x.Logf("replica %d does not start: %s", i, last)
-	if !errors.Is(err, cluster.ErrExited) || !strings.Contains(last, why) || !strings.Contains(last, "schema level 2") {
+	if !errors.Is(err, cluster.ErrExited) || !strings.Contains(last, why) || !strings.Contains(last, fmt.Sprint("schema level ", events.Level+1)) {
 		return fmt.Errorf("replica %d, of an older version than its log: %w; it says %q, want %q", i, err, last, why)
 	}
 	return nil
