@@ -85,7 +85,7 @@ func TestAPIKeyRotationRace(t *testing.T) {
 	})
 }
 
-// Whoever loses against others again and again is told so: nothing was done.
+// Whoever loses against others again and again is told so: nothing was done. How many do is up to the scheduler.
 func TestAPIKeyRotationByACrowd(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		u, _ := r.nodes["a"].UserByName("alice")
@@ -93,7 +93,7 @@ func TestAPIKeyRotationByACrowd(t *testing.T) {
 		var done, lost atomic.Int32
 		var all sync.WaitGroup
 		for _, n := range r.nodes {
-			for range 10 {
+			for range 20 {
 				all.Go(func() {
 					switch _, text, err := n.RotateAPIKey(context.Background(), u.ID, k.ID, 0, Origin{}); {
 					case err == nil:
@@ -107,7 +107,7 @@ func TestAPIKeyRotationByACrowd(t *testing.T) {
 			}
 		}
 		all.Wait()
-		if done.Load() == 0 || lost.Load() == 0 || len(have[*events.APIKeyRotated](r)) != int(done.Load()) {
+		if done.Load() == 0 || done.Load()+lost.Load() != 60 || len(have[*events.APIKeyRotated](r)) != int(done.Load()) {
 			t.Errorf("%d rotated, %d lost, %d recorded", done.Load(), lost.Load(), len(have[*events.APIKeyRotated](r)))
 		}
 		r.same()
