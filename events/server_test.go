@@ -185,6 +185,11 @@ func (j *jetStream) Recreate() {
 	if err == nil {
 		_, err = j.admin.CreateStream(ctx, s.CachedInfo().Config)
 	}
+	// The server says that a stream is gone before its directory is.
+	var refused *jetstream.APIError
+	for errors.As(err, &refused) && refused.ErrorCode == 10049 && ctx.Err() == nil {
+		_, err = j.admin.CreateStream(ctx, s.CachedInfo().Config)
+	}
 	if err != nil {
 		j.t.Error(err)
 	}

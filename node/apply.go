@@ -31,9 +31,7 @@ func (n *Node) deliver(batch []events.Message) error {
 	var e events.Event
 	var facts events.Facts
 	feeding := n.hot.feed.on.Load()
-	ahead := hashAhead(batch)
-	defer ahead.end()
-	n.state.leaves.ahead = ahead // the apply loop's alone
+	defer n.hashAhead(batch)()
 	for i := range batch {
 		m := &batch[i]
 		if err := events.DecodeFacts(m.Data, &e, &facts); err != nil {

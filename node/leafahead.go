@@ -31,6 +31,24 @@ func hashAhead(batch []events.Message) *leafAhead {
 	return a
 }
 
+// hashAhead begins to hash the leaves of a batch that is about to be applied. end stops that, and nothing refers to the batch any more.
+func (n *Node) hashAhead(batch []events.Message) (end func()) {
+	ahead := hashAhead(batch)
+	if ahead == nil {
+		return func() {}
+	}
+	use := func(a *leafAhead) {
+		n.mu.Lock()
+		n.state.leaves.ahead = a
+		n.mu.Unlock()
+	}
+	use(ahead)
+	return func() {
+		ahead.end()
+		use(nil)
+	}
+}
+
 func (a *leafAhead) run() {
 	defer close(a.ended)
 	var text []byte
@@ -56,10 +74,8 @@ func (a *leafAhead) find(seq uint64) (leaf merkle.Hash, ok bool) {
 	return a.hashes[i], true
 }
 
-// end stops it and waits for that. Nothing refers to the batch any more then.
+// end stops it and waits for that.
 func (a *leafAhead) end() {
-	if a != nil {
-		a.front.Store(int64(len(a.batch)))
-		<-a.ended
-	}
+	a.front.Store(int64(len(a.batch)))
+	<-a.ended
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -44,14 +45,15 @@ func TestDamagedSnapshotIsPassedOver(t *testing.T) {
 func TestCrashBeforeSnapshotIsAnnounced(t *testing.T) {
 	retained(t, func(t *testing.T, r *rig) {
 		tok := r.login("a")
-		var crashed string
+		var first atomic.Value // the name of the replica that crashes
 		for name := range r.nodes {
 			r.links[name].OnSnapshot(func(events.Snapshot) eventstest.Fault {
-				crashed = name
+				first.Store(name)
 				return eventstest.Fault{After: errors.New("crash")}
 			})
 		}
-		r.await("a snapshot", func() bool { return crashed != "" })
+		r.await("a snapshot", func() bool { return first.Load() != nil })
+		crashed := first.Load().(string)
 		for name := range r.nodes {
 			r.links[name].OnSnapshot(nil)
 		}
@@ -74,14 +76,14 @@ func TestCrashBeforeSnapshotIsAnnounced(t *testing.T) {
 // One that was not written to its end is none.
 func TestCrashWithinSnapshot(t *testing.T) {
 	retained(t, func(t *testing.T, r *rig) {
-		halves := 0
+		var halves atomic.Int32
 		for name := range r.nodes {
 			r.links[name].OnSnapshot(func(events.Snapshot) eventstest.Fault {
-				halves++
+				halves.Add(1)
 				return eventstest.Fault{Before: errors.New("crash")}
 			})
 		}
-		r.await("half a snapshot", func() bool { return halves > 0 })
+		r.await("half a snapshot", func() bool { return halves.Load() > 0 })
 		r.kill("c")
 		if c := r.start("c"); c.keeping.ringFrom != 0 {
 			t.Errorf("it began at %d", c.keeping.ringFrom)

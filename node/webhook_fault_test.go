@@ -215,8 +215,11 @@ func TestWebhookHasOneDeliverer(t *testing.T) {
 func TestWebhookTargetAwayForADay(t *testing.T) {
 	long := func(c *Config) { c.Lease, c.Limits.Off = 30*time.Minute, true } // few beats
 	withTarget(t, "a", long, func(t *testing.T, r *rig, h *hookTarget) {
+		f := &r.nodes["a"].hot.feed
+		f.mu.Lock()
+		f.limit = 256 // before anybody follows
+		f.mu.Unlock()
 		begin := r.hook(h, "siem")
-		r.nodes["a"].hot.feed.limit = 256
 		h.answers(status(502))
 		for range 23 {
 			for range 20 {

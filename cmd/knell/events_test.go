@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -173,10 +174,13 @@ func checkReplay(t *testing.T, dir string, over func(...string) []string) {
 			t.Errorf("replay %v: exit %d\n%s", args, code, out)
 		}
 	}
+	var mu sync.Mutex // guards the next two
 	var got []string
 	asked := 0
 	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
 		if asked++; asked == 2 {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		} else if r.Header.Get("X-Secret") != "of the target" || r.Header.Get("Content-Type") != "application/cloudevents+json" {
@@ -189,10 +193,12 @@ func checkReplay(t *testing.T, dir string, over func(...string) []string) {
 	if err := os.WriteFile(filepath.Join(dir, "headers"), []byte("X-Secret: of the target\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, out := once(t, dir, "", over("events", "replay", "--type", "revoked", "--post", target.URL, "--header-file", "headers")...); code != 0 ||
-		len(got) != 2 || asked != 3 || !strings.Contains(got[1], `"void":"noop"`) {
+	code, out := once(t, dir, "", over("events", "replay", "--type", "revoked", "--post", target.URL, "--header-file", "headers")...)
+	mu.Lock()
+	if code != 0 || len(got) != 2 || asked != 3 || !strings.Contains(got[1], `"void":"noop"`) {
 		t.Errorf("exit %d, asked %d times, got %q\n%s", code, asked, got, out)
 	}
+	mu.Unlock()
 	if code, out := once(t, dir, "", "events", "replay", "--file", "all.ndjson", "--post", target.URL); code != 1 || !strings.Contains(out, "403 Forbidden") {
 		t.Errorf("exit %d\n%s", code, out)
 	}
