@@ -144,8 +144,7 @@ func (n *Node) plan(tight bool) plan {
 	if len(s.checks) > 0 {
 		last = s.checks[len(s.checks)-1].seq
 	}
-	// Who begins with a snapshot cannot make the tiles of what came before it.
-	if stored := len(s.leaves.waiting) == 0; stored && (s.seq-last >= r.Every || tight && last < old) {
+	if s.seq-last >= r.Every || tight && last < old {
 		p.snapshot, p.digest = s.seq, s.digest
 	}
 	return p
@@ -245,6 +244,10 @@ func (n *Node) takeSnapshot(ctx context.Context, seq uint64, digest events.ID) e
 		n.log.Error("a snapshot that was folded anew is not the state of this replica: it is thrown away; if this repeats, start the replica again",
 			"seq", seq, "digest", s.digest, "own", digest)
 		return fmt.Errorf("%w: at %d", errDiverged, seq)
+	}
+	// Who begins with a snapshot cannot make the tiles of what came before it.
+	if err := n.awaitTiles(ctx, s.leaves.tiles); err != nil {
+		return err
 	}
 	data, hash, err := s.encode()
 	if err != nil {

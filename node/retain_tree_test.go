@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/knell-auth/knell/internal/merkle"
@@ -52,30 +53,26 @@ func TestTreeOutlivesTheLog(t *testing.T) {
 	})
 }
 
-// No snapshot is taken while a full tile is in no other place than the memory of the replicas.
+// A snapshot is not stored while a full tile of it is in no other place than the memory of the replicas.
 func TestSnapshotAwaitsTiles(t *testing.T) {
 	retained(t, func(t *testing.T, r *rig) {
-		r.await("a snapshot that is due", func() bool {
-			n := r.nodes["a"]
-			for _, other := range r.nodes {
-				other.mu.RLock()
-				if other.state.keeper() == other.life.inc {
-					n = other
-				}
-				other.mu.RUnlock()
-			}
-			due := n.plan(false).snapshot != 0
-			n.mu.Lock()
-			waiting := n.state.leaves.waiting
-			n.state.leaves.waiting = []fullTile{{}}
-			n.mu.Unlock()
-			if p := n.plan(false); p.snapshot != 0 {
-				t.Errorf("a snapshot at %d", p.snapshot)
-			}
+		n := r.nodes["a"]
+		put := func(waiting []fullTile) {
 			n.mu.Lock()
 			n.state.leaves.waiting = waiting
 			n.mu.Unlock()
-			return due
-		})
-	}, func(c *Config) { c.Retention.Every = 1 })
+		}
+		r.links["a"].Cut() // nothing can be stored
+		put([]fullTile{{order: 7, name: "x"}})
+		if err := n.awaitTiles(context.Background(), 7); err == nil || !strings.Contains(err.Error(), "not stored yet") {
+			t.Errorf("the newest tile is not stored: %v", err)
+		}
+		for _, order := range []uint64{0, 6} {
+			if err := n.awaitTiles(context.Background(), order); err != nil {
+				t.Errorf("up to %d all are stored: %v", order, err)
+			}
+		}
+		put(nil)
+		r.links["a"].Heal()
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/knell-auth/knell/events"
@@ -60,6 +61,28 @@ func (n *Node) keepTiles() {
 		case <-tick.C:
 		case <-n.ctx.Done():
 			return
+		}
+	}
+}
+
+// awaitTiles waits until so many tiles are known to be stored, which takes as long as another replica is given to do it.
+func (n *Node) awaitTiles(ctx context.Context, order uint64) error {
+	look := time.NewTicker(tileEvery / 4)
+	defer look.Stop()
+	for until := time.Now().Add(2 * tilePatience); ; {
+		n.mu.RLock()
+		waiting := n.state.leaves.waiting
+		n.mu.RUnlock()
+		if len(waiting) == 0 || waiting[0].order > order {
+			return nil
+		}
+		if time.Now().After(until) {
+			return fmt.Errorf("tile %s of the log's tree is not stored yet", waiting[0].name)
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }
