@@ -6,12 +6,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,7 +40,7 @@ func TestMain(m *testing.M) {
 type order struct {
 	Address, Token string
 	Clients        int
-	Timed          bool // note how late each event is
+	Timed          bool // note how late each event is, at every tenth client
 }
 
 // summary is what a crowd says at its end. Times are in milliseconds.
@@ -60,6 +63,7 @@ type crowd struct {
 
 type crowdClient struct {
 	fd    int
+	timed bool
 	count int64
 	kept  [16]byte // the end of what was read: a mark may be cut in two
 	n     int
@@ -78,6 +82,7 @@ func runCrowd(text string) error {
 	}
 	c.clients = make([]crowdClient, c.Clients)
 	for i := range c.clients {
+		c.clients[i].timed = c.Timed && i%10 == 0
 		if err := c.open(&c.clients[i]); err != nil {
 			return err
 		}
@@ -169,7 +174,7 @@ func (c *crowd) read(k *crowdClient) error {
 	c.reads++
 	all := c.buf[:k.n+n]
 	k.count += int64(bytes.Count(all, dataMark))
-	if c.Timed {
+	if k.timed {
 		c.time(all[k.n:])
 	}
 	k.n = copy(k.kept[:len(dataMark)-1], all[max(0, len(all)-len(dataMark)+1):])
@@ -201,8 +206,11 @@ type following struct {
 }
 
 // crowd starts clients, and returns when each has its stream.
-func (a *benchAudit) crowd(clients int, timed bool) *following {
-	text, err := json.Marshal(order{a.address, a.token, clients, timed})
+func (a *benchAudit) crowd(clients int, timed bool) *following { return a.crowdAt(a.address, clients, timed) }
+
+// crowdAt does the same at another server.
+func (a *benchAudit) crowdAt(address string, clients int, timed bool) *following {
+	text, err := json.Marshal(order{address, a.token, clients, timed})
 	if err != nil {
 		a.b.Fatal(err)
 	}
@@ -275,10 +283,16 @@ func BenchmarkEventFanOut(b *testing.B) {
 			f.end()
 		}
 	})
+	bare := newBareFan(b)
 	for _, crowd := range []int{1, clients} {
-		b.Run(fmt.Sprintf("200 events a second/%d clients", crowd), func(b *testing.B) {
+		b.Run(fmt.Sprintf("200 events a second/%d clients/bare", crowd), func(b *testing.B) {
 			for b.Loop() {
-				a.paced(b, crowd)
+				paced(b, a.crowdAt(bare.address, crowd, true), crowd, bare.send)
+			}
+		})
+		b.Run(fmt.Sprintf("200 events a second/%d clients/knell", crowd), func(b *testing.B) {
+			for b.Loop() {
+				paced(b, a.crowd(crowd, true), crowd, func() { a.append(1, 1) })
 			}
 		})
 	}
@@ -301,23 +315,17 @@ func BenchmarkEventFanOut(b *testing.B) {
 }
 
 // paced sends 200 events a second to some clients, for five seconds, and reports how late they are.
-func (a *benchAudit) paced(b *testing.B, clients int) {
+func paced(b *testing.B, f *following, clients int, send func()) {
 	const rate, count = 200, 1000
-	f := a.crowd(clients, true)
 	used := processorTime()
 	tick := time.NewTicker(time.Second / rate)
 	defer tick.Stop()
-	done := make(chan struct{}, count)
+	var sending sync.WaitGroup
 	for range count {
 		<-tick.C
-		go func() {
-			a.append(1, 1)
-			done <- struct{}{}
-		}()
+		sending.Go(send)
 	}
-	for range count {
-		<-done
-	}
+	sending.Wait()
 	f.await(count)
 	used = processorTime() - used
 	s := f.end()
@@ -328,3 +336,69 @@ func (a *benchAudit) paced(b *testing.B, clients int) {
 	b.ReportMetric(float64(s.CPU)/count/float64(clients), "crowd-cpu-ns/delivery")
 	b.ReportMetric(count*float64(clients)/float64(s.Reads), "deliveries/read")
 }
+
+// bareFan is a server of events that does nothing else, as the limit to compare with: no log, no commit, no token, no filter. What is
+// sent is the same text for all; a client's goroutine takes all that waits for it, and writes it with one flush.
+type bareFan struct {
+	address string
+	text    []byte // of an event, but for its time
+
+	mu      sync.Mutex
+	clients map[chan []byte]bool
+}
+
+func newBareFan(b *testing.B) *bareFan {
+	f := &bareFan{clients: map[chan []byte]bool{}, text: fmt.Appendf(nil, "%0640d", 0)}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	f.address = l.Addr().String()
+	server := &http.Server{Handler: f}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	b.Cleanup(func() {
+		server.Close()
+		<-done
+	})
+	return f
+}
+
+func (f *bareFan) send() {
+	at := time.Now()
+	text := fmt.Appendf(nil, "id: 1000\ndata: {\"time\":%q,\"text\":\"%s\"}\n\n", at.Format(time.RFC3339Nano), f.text)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for c := range f.clients {
+		c <- text
+	}
+}
+
+func (f *bareFan) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	queue := make(chan []byte, 1000)
+	f.mu.Lock()
+	f.clients[queue] = true
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		delete(f.clients, queue)
+		f.mu.Unlock()
+	}()
+	flush := http.NewResponseController(w).Flush
+	buf := make([]byte, 0, eventBytes)
+	for err := flush(); err == nil; err = flush() {
+		select {
+		case text := <-queue:
+			buf = append(buf[:0], text...)
+		case <-r.Context().Done():
+			return
+		}
+		for len(queue) > 0 && len(buf) < cap(buf)/2 {
+			buf = append(buf, <-queue...)
+		}
+		_, _ = w.Write(buf)
+	}
+}
+
+// eventBytes is what the bare server writes at once, at most.
+const eventBytes = 32 << 10
