@@ -6,14 +6,16 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"sync"
 	"time"
 )
 
 // downloadSize holds at least one message of the greatest size with its headers, in bytes.
 const downloadSize = 128 << 10
 
-// download reads what the server sends and writes it to the reader, message by message, as long as it is in order.
-func (c *session) download() error {
+// download reads what the server sends, message by message, as long as it is in order, and hands it to deliver.
+func (c *session) download() (err error) {
+	defer func() { c.out.close(err) }()
 	buf := make([]byte, downloadSize)
 	kept := 0 // of a message that is not there as a whole
 	for {
@@ -26,9 +28,7 @@ func (c *session) download() error {
 		}
 		have := buf[:kept+n]
 		whole, verdict := c.pos.whole(have)
-		if err := c.send(have[:whole]); err != nil {
-			return err
-		}
+		c.out.add(have[:whole])
 		if verdict != nil {
 			return verdict
 		}
@@ -38,12 +38,70 @@ func (c *session) download() error {
 	}
 }
 
+// deliver writes what download has read to the reader, until there is nothing more. An in-process connection gives a message or two at a
+// time; while they are written, which takes longer, more of them come, and go with the next write.
+func (c *session) deliver() error {
+	var spare []byte
+	for {
+		messages, err := c.out.take(spare)
+		if len(messages) == 0 {
+			return err
+		}
+		if err := c.send(messages); err != nil {
+			c.out.close(err)
+			return err
+		}
+		spare = messages
+	}
+}
+
+// outbox holds messages on their way from download to deliver.
+type outbox struct {
+	mu     sync.Mutex
+	change sync.Cond // L is &mu
+	have   []byte
+	closed bool
+	err    error
+}
+
+// add puts whole messages in, when there is room for them. When the outbox is closed they are dropped.
+func (o *outbox) add(messages []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for len(o.have) > 0 && len(o.have)+len(messages) > downloadSize && !o.closed {
+		o.change.Wait()
+	}
+	if !o.closed {
+		o.have = append(o.have, messages...)
+		o.change.Signal()
+	}
+}
+
+// take waits for messages and leaves spare in their place; none: the outbox is closed, for the reason err.
+func (o *outbox) take(spare []byte) (messages []byte, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for len(o.have) == 0 && !o.closed {
+		o.change.Wait()
+	}
+	messages, o.have = o.have, spare[:0]
+	o.change.Signal()
+	return messages, o.err
+}
+
+// close lets nothing more in; what is there can be taken. Only the first reason counts.
+func (o *outbox) close(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.closed {
+		o.closed, o.err = true, err
+	}
+	o.change.Signal()
+}
+
 // send writes messages to the reader. The right to read is looked at first, each time: a process that was paused wakes up here with
 // what came before.
 func (c *session) send(messages []byte) error {
-	if len(messages) == 0 {
-		return nil
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {

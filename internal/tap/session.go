@@ -28,6 +28,7 @@ type session struct {
 
 	mu  sync.Mutex // guards writes to conn; whoever holds it leaves it at the end of a message
 	pos order
+	out outbox
 
 	rewound bool // the consumer was made to begin after what was acknowledged; for the loop that reads commands
 }
@@ -171,14 +172,17 @@ func (c *session) run() error {
 		c.server.Close()
 	}
 	defer context.AfterFunc(c.pass.Context, closeBoth)()
-	ends := make(chan error, 2)
+	c.out.change.L = &c.out.mu
+	ends := make(chan error, 3)
+	c.s.work.Go(func() { ends <- c.download() }) // what it has read is still delivered
 	c.s.work.Go(func() {
-		ends <- c.download()
+		ends <- c.deliver()
 		closeBoth()
 	})
 	ends <- c.upload()
 	closeBoth()
 	why := <-ends
+	<-ends
 	<-ends
 	if c.pass.Context.Err() != nil {
 		return context.Cause(c.pass.Context)
