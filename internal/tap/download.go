@@ -26,6 +26,8 @@ func (c *session) download() error {
 		}
 		have := buf[:kept+n]
 		whole, verdict := c.pos.whole(have)
+		c.sent.count.Store(c.pos.count)
+		c.sent.seq.Store(c.pos.seq)
 		if err := c.send(have[:whole]); err != nil {
 			return err
 		}
