@@ -57,6 +57,7 @@ func (s *state) codeRoster(c *coder) {
 		c.uint32(&l.level)
 		c.near(&l.until, s.logTime)
 		c.bool(&l.gone)
+		c.near(&l.clock, s.logTime)
 		c.after(&l.pulse, s.pulse)
 		c.uint(&l.lease)
 		c.after(&l.joined, s.seq)
