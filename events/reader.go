@@ -37,6 +37,7 @@ type ReaderState struct {
 const (
 	readerAckWait  = 10 * time.Minute
 	readerUnacked  = 20_000 // events on their way
+	readerWaiting  = 64     // requests for more that are open
 	outsideAckWait = 30 * time.Second
 	outsideUnacked = 1000
 )
@@ -56,6 +57,7 @@ func (l *Log) MakeReader(ctx context.Context, r Reader) error {
 		AckPolicy:     jetstream.AckAllPolicy,
 		AckWait:       readerAckWait,
 		MaxAckPending: readerUnacked,
+		MaxWaiting:    readerWaiting,
 		MaxDeliver:    -1,
 		FilterSubject: subjectEvents + ">",
 	}

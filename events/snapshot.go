@@ -112,6 +112,9 @@ func (l *Log) createSnapshots(ctx context.Context) (jetstream.Stream, error) {
 	return l.js.CreateStream(ctx, cfg)
 }
 
+// parts returns how many parts a snapshot of this size has.
+func (s *Snapshot) parts() int64 { return s.Size/chunkSize + min(s.Size%chunkSize, 1) }
+
 func (s *Snapshot) subject(part string) string {
 	return snapshotPrefix + strconv.FormatUint(s.Seq, 10) + "." + s.Node + "." + part
 }
@@ -209,22 +212,35 @@ func (l *Log) Snapshots(ctx context.Context) ([]Snapshot, error) {
 	if err != nil {
 		return nil, wrapSnapshots(err)
 	}
-	whole := map[[2]string]bool{}
+	type found struct {
+		head  bool
+		parts int64
+	}
+	all := map[[2]string]found{}
 	for subject := range info.State.Subjects {
 		if t := strings.Split(strings.TrimPrefix(subject, snapshotPrefix), "."); len(t) == 3 {
-			whole[[2]string(t)] = whole[[2]string(t)] || t[2] == snapshotHead
+			f := all[[2]string(t)]
+			if t[2] == snapshotHead {
+				f.head = true
+			} else {
+				f.parts++
+			}
+			all[[2]string(t)] = f
 		}
 	}
 	var list []Snapshot
-	for t, whole := range whole {
+	for t, found := range all {
 		s := Snapshot{Node: t[1]}
 		if s.Seq, err = strconv.ParseUint(t[0], 10, 64); err != nil {
 			continue
 		}
-		if whole {
+		if found.head {
 			if err := l.readHead(ctx, stream, &s); err != nil {
 				return nil, wrapSnapshots(err)
 			}
+		}
+		if s.parts() > found.parts { // nobody makes room for what a head only says
+			s.Size = 0
 		}
 		list = append(list, s)
 	}
@@ -279,7 +295,7 @@ func (l *Log) GetSnapshot(ctx context.Context, s Snapshot) ([]byte, error) {
 	if stream == nil || s.Size == 0 {
 		return nil, fmt.Errorf("%w: it is not there", ErrSnapshot)
 	}
-	parts := make([][]byte, (s.Size+chunkSize-1)/chunkSize)
+	parts := make([][]byte, s.parts())
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	next := make(chan int)

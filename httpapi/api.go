@@ -132,7 +132,7 @@ type Config struct {
 // with the election of a stream leader.
 const defaultLogoutWait = 30 * time.Second
 
-// api holds what the handlers share. It is immutable.
+// api holds what the handlers share. It is immutable, but for what counts.
 type api struct {
 	n          Node
 	logoutWait time.Duration
@@ -148,6 +148,7 @@ type api struct {
 	passwords  bool   // the password grant is on
 	metadata   []byte // of the issuer; nil when that is no URL
 	local      bool   // requests come from the operator's own machine; no token is asked for
+	readers    struct{ pages, streams shares }
 }
 
 func newAPI(n Node, cfg Config) *api {

@@ -70,10 +70,14 @@ func (a *api) serveEvents(w http.ResponseWriter, r *http.Request, narrow func(*n
 		fail(w, r, a.n, err)
 	case r.Method == http.MethodHead:
 		w.Header().Set("Content-Type", map[bool]string{true: ndjson, false: mediaEvents}[asPage])
-	case asPage:
-		a.eventPage(w, r, q, limit)
 	default:
-		a.eventStream(w, r, q)
+		a.shareEvents(w, r, asPage, func() {
+			if asPage {
+				a.eventPage(w, r, q, limit)
+			} else {
+				a.eventStream(w, r, q)
+			}
+		})
 	}
 }
 
@@ -138,7 +142,7 @@ func eventQuery(r *http.Request, asPage bool) (q node.EventQuery, limit int, err
 	switch last := r.Header.Get("Last-Event-ID"); {
 	case last != "":
 		err = setPosition(&q.After, "Last-Event-ID", last)
-	case !asPage && !values.Has("after") && q.Since.IsZero():
+	case !asPage && !values.Has("after") && !values.Has("since"):
 		q.After = node.EventsFromNow
 	}
 	return q, limit, err

@@ -45,6 +45,7 @@ func (a *api) eventOperations() []operation {
 			{status: http.StatusOK, text: "Events.", media: mediaEvents, other: ndjson, headers: []string{headerCursor, "Link"}},
 			{status: http.StatusNotAcceptable, text: "Neither of the two media types is accepted."},
 			{status: http.StatusGone, text: "The log does not go back so far any more."},
+			{status: http.StatusTooManyRequests, text: "Too many requests for events are under way, of this identity or of all.", headers: []string{"Retry-After"}},
 		}
 	}
 	return list

@@ -49,8 +49,12 @@ func (a *api) checkpoint(w http.ResponseWriter, r *http.Request) {
 	a.answerText(w, r, note, err)
 }
 
-// treeTile serves the tiles below /transparency/tile/.
+// treeTile serves the tiles below /transparency/tile/. A bundle of entries is as large as a page of events.
 func (a *api) treeTile(w http.ResponseWriter, r *http.Request) {
+	a.shareEvents(w, r, true, func() { a.answerTile(w, r) })
+}
+
+func (a *api) answerTile(w http.ResponseWriter, r *http.Request) {
 	path := strings.TrimPrefix(r.URL.Path, pathTiles)
 	data, err := a.n.TreeTile(r.Context(), path)
 	if err != nil {

@@ -65,6 +65,7 @@ func (n *Node) applyOne(m *events.Message, e *events.Event) error {
 		n.mu.Unlock()
 		return fmt.Errorf("message %d came after %d", seq, n.state.seq)
 	}
+	n.leaveReader(e.Data)
 	out := n.state.applyMessage(m, n.leaveOut(seq, e))
 	n.endDead()
 	n.endDeliveries(e.Data)

@@ -87,6 +87,16 @@ func newMatcher(q *EventQuery) (*matcher, error) {
 		}
 		m.types = append(m.types, prefix)
 	}
+	// One that begins with another one says nothing new: what is left are no more than there are types, for each event to be compared with.
+	slices.Sort(m.types)
+	var last string
+	m.types = slices.DeleteFunc(m.types, func(t string) bool {
+		covered := last != "" && strings.HasPrefix(t, last)
+		if !covered {
+			last = t
+		}
+		return covered
+	})
 	return m, nil
 }
 

@@ -22,6 +22,7 @@ type member struct {
 	level uint32 // newest schema level that it knows
 	until int64  // Unix nanoseconds of log time: unless it is heard of again, it counts as gone after that
 	gone  bool   // it said so, or its successor did; kept, so that a beat that it left in flight does not bring it back
+	clock int64  // Unix nanoseconds: the wall time of its newest beat; 0: none yet
 	pulse uint64 // of the roster when it was heard of last
 	lease uint64 // milliseconds, the longest that it announced
 
@@ -98,15 +99,34 @@ func (s *state) depart(inc events.ID) {
 	}
 }
 
-// foldPing notes that a life goes on. One that had been forgotten is back.
-func (s *state) foldPing(p *events.Ping) {
+// foldPing notes that a life goes on, as a beat of e says. One that had been forgotten is back.
+func (s *state) foldPing(e *events.Event, p *events.Ping) {
 	lease := uint64(millis(p.LeaseMillis) / time.Millisecond)
 	s.pulse += lease / beatsPerLease
 	if m := s.members[p.Incarnation]; !m.gone {
 		m.node, m.level, m.until = p.Node, p.Level, s.logTime+int64(millis(p.LeaseMillis))+memberMargin
 		m.pulse, m.lease = s.pulse, max(m.lease, lease)
+		if p.Node == e.Node { // not somebody else's clock
+			m.clock = e.Time.UnixNano()
+		}
 		s.members[p.Incarnation] = m
 	}
+}
+
+// agreedTime returns the time that more than half of the replicas that are there have reached by their own clocks, in Unix seconds. Log
+// time is the greatest of all: one clock that is set forward would make everything old, and what is trimmed does not come back.
+func (s *state) agreedTime() int64 {
+	var clocks []int64
+	for _, m := range s.members {
+		if s.there(m) {
+			clocks = append(clocks, m.clock)
+		}
+	}
+	if len(clocks) == 0 {
+		return 0
+	}
+	slices.Sort(clocks)
+	return clocks[(len(clocks)-1)/2] / 1e9
 }
 
 // longSilent is after how many of the longest leases a life that is silent is sure to hold none any more.
@@ -126,6 +146,10 @@ func (s *state) mayHold(m member) bool {
 	}
 	return s.pulse-m.pulse <= longSilent*lease*uint64(len(s.members))
 }
+
+// there reports whether m counts where most replicas decide. By log time alone, all others are gone for a moment when one clock is set
+// forward.
+func (s *state) there(m member) bool { return m.live(s.logTime) || s.mayHold(m) }
 
 // holders returns who may hold a lease from a beat that was folded.
 func (s *state) holders() []fence.Holder {

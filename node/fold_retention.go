@@ -72,7 +72,7 @@ func (s *state) foldNodeTrimmed(seq uint64, d *events.NodeTrimmed) voidReason {
 func (s *state) verified(k *snapshotCheck) bool {
 	live := map[string]bool{}
 	for _, m := range s.members {
-		if m.live(s.logTime) {
+		if s.there(m) {
 			live[m.node] = true
 		}
 	}

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/knell-auth/knell/events"
@@ -96,6 +98,13 @@ func (n *Node) GrantEvents(ctx context.Context, ng NewGrant, o Origin) (Grant, e
 		if err := readers.MakeReader(ctx, events.Reader{Name: made.Consumer, After: made.After}); err != nil {
 			return Grant{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 		}
+		n.mu.RLock()
+		now := n.state.access.grants[d.Grant]
+		n.mu.RUnlock()
+		if now == nil || now.seq != g.seq { // revoked since: its consumer may have been deleted before it was made
+			n.room.left.add(made.Consumer)
+			return Grant{}, errNoGrant
+		}
 	}
 	return made, nil
 }
@@ -142,13 +151,56 @@ func (n *Node) RevokeGrant(ctx context.Context, name string, o Origin) error {
 	if err := n.change(ctx, &events.GrantRevoked{Grant: name}, name, o); err != nil {
 		return err
 	}
-	if readers := n.readers(); readers != nil {
-		// Nobody can reach the consumer any more. One that stays behind takes room and is named by nobody.
-		if err := readers.DropReader(ctx, consumerOf(g.name, g.seq)); err != nil {
-			n.log.Warn("the consumer of a revoked grant is still there", "consumer", consumerOf(g.name, g.seq), "error", err)
-		}
-	}
+	n.dropReaders(ctx)
 	return nil
+}
+
+// leftReaders are consumers of revoked grants that may be there still: nobody can reach them any more, and they take room. Every replica
+// deletes them when it has applied the revocation, and again until it knows that they are gone, whatever becomes of the one that was told to
+// revoke.
+type leftReaders struct {
+	mu    sync.Mutex
+	names map[string]struct{}
+}
+
+func (l *leftReaders) add(consumer string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.names == nil {
+		l.names = map[string]struct{}{}
+	}
+	l.names[consumer] = struct{}{}
+}
+
+// leaveReader notes the consumer of a grant that the message in hand is about to end. Node.mu is held.
+func (n *Node) leaveReader(p events.Payload) {
+	d, ok := p.(*events.GrantRevoked)
+	if !ok {
+		return
+	}
+	if g := n.state.access.grants[d.Grant]; g != nil {
+		n.room.left.add(consumerOf(g.name, g.seq))
+	}
+}
+
+// dropReaders deletes the consumers of revoked grants.
+func (n *Node) dropReaders(ctx context.Context) {
+	readers := n.readers()
+	if readers == nil {
+		return
+	}
+	n.room.left.mu.Lock()
+	names := slices.Sorted(maps.Keys(n.room.left.names))
+	n.room.left.mu.Unlock()
+	for _, name := range names {
+		if err := readers.DropReader(ctx, name); err != nil {
+			n.log.Warn("the consumer of a revoked grant is still there: trying again", "consumer", name, "error", err)
+			return
+		}
+		n.room.left.mu.Lock()
+		delete(n.room.left.names, name)
+		n.room.left.mu.Unlock()
+	}
 }
 
 // Grants returns all grants, by name, and how far their readers are. Errors: ErrNotCurrent; the log's, if it does not answer.

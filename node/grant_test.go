@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/events/eventstest"
 )
 
 // newReaderKey returns the public NKey of somebody.
@@ -130,6 +132,99 @@ func TestGrantHasToBeGood(t *testing.T) {
 		if err := n.RevokeGrant(context.Background(), "unknown", Origin{}); !errors.Is(err, ErrNotFound) {
 			t.Error(err)
 		}
+	})
+}
+
+// readersLog is a log with consumers, which are not deleted while it is stubborn.
+type readersLog struct {
+	*eventstest.Node
+	has *consumers
+}
+
+type consumers struct {
+	mu       sync.Mutex
+	stubborn bool
+	names    map[string]bool
+	made     func() // called when one was made
+}
+
+// ReadersOutside implements Readers.
+func (readersLog) ReadersOutside() bool { return false }
+
+// MakeReader implements Readers.
+func (l readersLog) MakeReader(_ context.Context, r events.Reader) error {
+	l.has.mu.Lock()
+	made := l.has.made
+	l.has.mu.Unlock()
+	if made != nil {
+		made()
+	}
+	l.has.mu.Lock()
+	defer l.has.mu.Unlock()
+	l.has.names[r.Name] = true
+	return nil
+}
+
+// DropReader implements Readers.
+func (l readersLog) DropReader(_ context.Context, name string) error {
+	l.has.mu.Lock()
+	defer l.has.mu.Unlock()
+	if l.has.stubborn {
+		return errors.New("no leader")
+	}
+	delete(l.has.names, name)
+	return nil
+}
+
+// ReaderState implements Readers.
+func (readersLog) ReaderState(context.Context, string) (events.ReaderState, error) {
+	return events.ReaderState{}, nil
+}
+
+// TestRevokedReaderIsDropped: the consumer of a revoked grant goes, though it could not be deleted at once, and though the replica that was
+// told to has died; so does one that was made when its grant had been revoked already.
+func TestRevokedReaderIsDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		has := &consumers{names: map[string]bool{}}
+		r.edit = func(c *Config) { c.Log = readersLog{c.Log.(*eventstest.Node), has} }
+		for _, name := range []string{"a", "b", "c"} {
+			r.start(name)
+		}
+		ctx := context.Background()
+		set := func(stubborn bool, made func()) {
+			has.mu.Lock()
+			has.stubborn, has.made = stubborn, made
+			has.mu.Unlock()
+		}
+		gone := func(when string) {
+			t.Helper()
+			time.Sleep(15 * time.Second)
+			has.mu.Lock()
+			defer has.mu.Unlock()
+			if len(has.names) != 0 {
+				t.Errorf("%s: %v", when, has.names)
+			}
+		}
+		r.grantTo("a", "siem", newReaderKey(t))
+		set(true, nil)
+		if err := r.nodes["a"].RevokeGrant(ctx, "siem", Origin{Actor: "test"}); err != nil {
+			t.Fatal(err)
+		}
+		r.kill("a")
+		set(false, nil)
+		gone("its replica has died")
+
+		set(false, func() {
+			set(false, nil)
+			if err := r.nodes["c"].RevokeGrant(ctx, "late", Origin{Actor: "test"}); err != nil {
+				t.Error(err)
+			}
+		})
+		if _, err := r.nodes["b"].GrantEvents(ctx, NewGrant{Name: "late", Key: newReaderKey(t)}, Origin{}); !errors.Is(err, ErrNotFound) {
+			t.Errorf("a grant that was revoked meanwhile: %v", err)
+		}
+		gone("it was made too late")
 	})
 }
 

@@ -125,6 +125,7 @@ func (n *Node) keep() {
 		case <-slow.C:
 			n.later(n.measureLog)
 			n.later(n.settleRecords)
+			n.later(n.dropReaders)
 			n.saveCheckpoint()
 		}
 	}

@@ -15,7 +15,7 @@ import (
 type Retention struct {
 	Store Store         // of snapshots; nil: none are made, and a start reads the whole log
 	Every uint64        // messages between two snapshots; 0: 250,000
-	Age   time.Duration // events that are older, by log time, may be removed; 0: none are. Give all replicas the same
+	Age   time.Duration // events that are older, by the clocks of most replicas, may be removed; 0: none are. Give all replicas the same
 	// Trim removes the messages before a sequence from the log. nil: another replica does.
 	Trim func(ctx context.Context, first uint64) error
 }
@@ -129,7 +129,7 @@ func (n *Node) plan(tight bool) plan {
 	}
 	old := uint64(0) // up to here everything is old enough to go
 	if r.Age > 0 {
-		old = s.past.before(s.logTime/1e9 - int64(r.Age/time.Second))
+		old = s.past.before(s.agreedTime() - int64(r.Age/time.Second))
 	}
 	if tight {
 		fallback = newest // no room for a second one to go back to

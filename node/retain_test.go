@@ -179,6 +179,39 @@ func TestTrim(t *testing.T) {
 	})
 }
 
+// One clock that is set forward makes log time jump, and nothing old: what most replicas' clocks do not say is not removed for it.
+func TestOneClockTrimsNothing(t *testing.T) {
+	retained(t, func(t *testing.T, r *rig) {
+		r.await("snapshots", func() bool { return r.verified("a") > testEvery })
+		n := r.nodes["c"]
+		e := n.newEvent(&events.NodeBeat{Pings: []events.Ping{{
+			Node: "c", Incarnation: n.life.inc, Counter: 1 << 30, Applied: n.hot.applied.Load(), Level: n.life.level, LeaseMillis: 3000,
+		}}}, "c", Origin{Actor: "system"})
+		e.Time = e.Time.AddDate(0, 6, 0)
+		must(r.links["c"].Append(context.Background(), e))(t)
+		synctest.Wait()
+		if log := r.nodes["a"].hot.logTime.Load(); log < e.Time.Unix() {
+			t.Fatalf("log time is %v", time.Unix(log, 0))
+		}
+		for name, n := range r.nodes { // the others have not been heard of again
+			if p := n.plan(false); p.trim != 0 {
+				t.Errorf("%s trims up to %d", name, p.trim)
+			}
+			n.mu.RLock()
+			alone := n.state.verified(&snapshotCheck{nodes: []string{"c"}})
+			n.mu.RUnlock()
+			if alone {
+				t.Errorf("for %s c alone is more than half of the replicas", name)
+			}
+		}
+		time.Sleep(testAge / 2)
+		if first := r.first(); first != 1 {
+			t.Errorf("the log begins at %d: the clock of c was half a year ahead, for one beat", first)
+		}
+		r.sameState()
+	})
+}
+
 // Events are not removed when they are kept for ever.
 func TestKeptForEver(t *testing.T) {
 	retained(t, func(t *testing.T, r *rig) {

@@ -2,9 +2,12 @@ package node
 
 import (
 	"context"
+	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 
+	"github.com/knell-auth/knell/events/eventstest"
 	"github.com/knell-auth/knell/internal/merkle"
 )
 
@@ -53,7 +56,46 @@ func TestTreeOutlivesTheLog(t *testing.T) {
 	})
 }
 
-// A snapshot is not stored while a full tile of it is in no other place than the memory of the replicas.
+// noTiles is a log that stores no tiles as long as it says so.
+type noTiles struct {
+	*eventstest.Node
+	refuses *atomic.Bool
+}
+
+// PutTile implements Log.
+func (l noTiles) PutTile(ctx context.Context, name string, data []byte) error {
+	if l.refuses.Load() {
+		return errors.New("no room for tiles")
+	}
+	return l.Node.PutTile(ctx, name, data)
+}
+
+// No replica stores a snapshot, nor says that it has made one, while a full tile of it is in no other place than the memory of the replicas:
+// who began with it could never make that tile.
+func TestNoSnapshotBeforeItsTiles(t *testing.T) {
+	var refuses atomic.Bool
+	refuses.Store(true)
+	retained(t, func(t *testing.T, r *rig) {
+		r.leaves(300)
+		n := r.nodes["a"]
+		n.mu.RLock()
+		full := n.state.leaves.starts[1] // behind the first full tile
+		n.mu.RUnlock()
+		r.await("the time of twenty snapshots", func() bool { return n.hot.applied.Load() > full+20*testEvery })
+		for _, s := range must(r.links["b"].Snapshots(context.Background()))(t) {
+			if s.Seq >= full {
+				t.Errorf("a snapshot at %d is stored, and a tile that was full before %d is not", s.Seq, full)
+			}
+		}
+		if seq := r.verified("a"); seq >= full {
+			t.Errorf("the snapshot at %d is said to be good", seq)
+		}
+		refuses.Store(false)
+		r.await("a snapshot", func() bool { return r.verified("a") > full })
+	}, func(c *Config) { c.Log = noTiles{c.Log.(*eventstest.Node), &refuses} })
+}
+
+// Tiles are waited for up to those of the snapshot, and not for ever.
 func TestSnapshotAwaitsTiles(t *testing.T) {
 	retained(t, func(t *testing.T, r *rig) {
 		n := r.nodes["a"]

@@ -11,6 +11,7 @@ type room struct {
 	bytes, limit atomic.Int64
 	own          ownGuesses
 	retaining    retaining
+	left         leftReaders
 
 	mu    sync.Mutex
 	level int // how many of sheds do not go into the log any more; guarded by mu

@@ -101,6 +101,7 @@ type coder struct {
 	userNumbers   map[*user]uint64
 	clients       []*client
 	clientNumbers map[*client]uint64
+	flags         uint32 // live flags that were handed out
 }
 
 var errCut = errors.New("it is cut off, or damaged")
@@ -139,6 +140,14 @@ func (c *coder) uint32(v *uint32) {
 		c.fail(errCut)
 	}
 	*v = uint32(x)
+}
+
+// flag takes the index of a live flag. There is room for all of them up to the greatest.
+func (c *coder) flag(v *uint32) {
+	c.uint32(v)
+	if c.reading && *v >= c.flags {
+		c.fail(errCut)
+	}
 }
 
 // int takes a number that may be negative.

@@ -36,6 +36,10 @@ func (s *state) codeSessions(c *coder) {
 	batch := make([]*session, 0, sessionBatch)
 	records(c, list, func(ses *session) {
 		ses.code(c, last)
+		if ses.word >= s.freeWord.next { // there is room for all up to the greatest
+			c.fail(errCut)
+			return
+		}
 		last = ses
 		if batch = append(batch, ses); len(batch) == sessionBatch {
 			enter <- batch

@@ -57,6 +57,7 @@ func (s *state) codeRoster(c *coder) {
 		c.uint32(&l.level)
 		c.near(&l.until, s.logTime)
 		c.bool(&l.gone)
+		c.near(&l.clock, s.logTime)
 		c.after(&l.pulse, s.pulse)
 		c.uint(&l.lease)
 		c.after(&l.joined, s.seq)
@@ -105,6 +106,7 @@ func (s *state) codeRoles(c *coder) {
 func (s *state) codeUsers(c *coder) {
 	c.users = inOrder(s.users, func(a, b *user) int { return bytes.Compare(a.id[:], b.id[:]) })
 	c.uint32(&s.access.flags)
+	c.flags = s.access.flags
 	c.users = records(c, c.users, func(u *user) { u.code(c, s.seq) })
 	if !c.reading {
 		c.userNumbers = numbered(c.users)
@@ -141,7 +143,7 @@ func (u *user) code(c *coder, seq uint64) {
 		c.uint(&u.networks[i])
 	}
 	u.keys = records(c, u.keys, func(k *apiKey) { k.code(c) })
-	c.uint32(&u.flag)
+	c.flag(&u.flag)
 	c.int(&u.pace)
 }
 
@@ -156,7 +158,7 @@ func (k *apiKey) code(c *coder) {
 	c.int(&k.created)
 	c.int(&k.usedAt)
 	c.uint(&k.seq)
-	c.uint32(&k.flag)
+	c.flag(&k.flag)
 }
 
 // codeGrants takes who reads events. The number of flags is known.
@@ -168,7 +170,7 @@ func (s *state) codeGrants(c *coder) {
 		c.uint(&g.after)
 		c.uint(&g.seq)
 		c.int(&g.created)
-		c.uint32(&g.flag)
+		c.flag(&g.flag)
 	}) {
 		s.access.grants[g.name] = g
 		s.access.live.Set(g.flag, true)
@@ -358,6 +360,9 @@ func (s *state) codeRevoked(c *coder) {
 		c.fixed(e.ID[:])
 		c.after(&e.Seq, s.seq)
 		c.near(&e.Expires, now)
+		if e.Seq == 0 || e.Seq > s.seq {
+			c.fail(errCut)
+		}
 	}) {
 		if c.reading {
 			s.revoked.Insert(e.ID, e.Seq, e.Expires)

@@ -335,7 +335,7 @@ func (s *state) foldBeat(e *events.Event, d *events.NodeBeat) voidReason {
 		s.guesses.Sweep(t)
 	}
 	for i := range d.Pings {
-		s.foldPing(&d.Pings[i])
+		s.foldPing(e, &d.Pings[i])
 		if k := s.signers[d.Pings[i].Node]; k != nil {
 			k.used = s.logTime / 1e9
 		}

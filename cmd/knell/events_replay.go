@@ -172,7 +172,11 @@ func (c *eventsReplayCmd) target(t *terminal) (func(context.Context, []byte) err
 			header.Add(name, strings.TrimSpace(value))
 		}
 	}
-	client := &http.Client{Timeout: 30 * time.Second}
+	client := &http.Client{
+		Timeout: 30 * time.Second,
+		// A redirect is not followed: it would make a GET of the POST, whose 200 says nothing about the event, or take the headers elsewhere.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	return func(ctx context.Context, event []byte) error { return post(ctx, client, c.Post, header, event) }, nil
 }
 

@@ -39,6 +39,8 @@ type replicaStatus struct {
 	Revoked     int    `json:"revoked"`
 	LogBytes    int64  `json:"log_bytes"`
 	LogMaxBytes int64  `json:"log_max_bytes"`
+	LogFirst    uint64 `json:"log_first"`
+	Snapshot    uint64 `json:"snapshot"`
 	LogSheds    string `json:"log_sheds"`
 	Pending     int    `json:"pending_barriers"`
 	Peers       []struct {
@@ -125,7 +127,10 @@ func (s *replicaStatus) print(t *terminal) error {
 		fmt.Fprintf(w, "users\t%d\nsessions\t%d\nrevoked\t%d\npending\t%d\n", *s.Users, s.Sessions, s.Revoked, s.Pending)
 	}
 	if s.LogMaxBytes > 0 { // else it has not been asked for yet
-		fmt.Fprintf(w, "log\t%d of %d bytes\n", s.LogBytes, s.LogMaxBytes)
+		fmt.Fprintf(w, "log\t%d of %d bytes, from %d on\n", s.LogBytes, s.LogMaxBytes, s.LogFirst)
+	}
+	if s.Snapshot > 0 {
+		fmt.Fprintf(w, "snapshot\tat %d\n", s.Snapshot)
 	}
 	if s.LogSheds != "" {
 		fmt.Fprintf(w, "no room\tfor %s\n", s.LogSheds)

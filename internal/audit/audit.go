@@ -45,7 +45,7 @@ type Log struct {
 type Result struct {
 	Leaves      uint64 // of the export
 	Sealed      uint64 // of those, events that nobody may read
-	First, Last uint64 // sequences
+	First, Last uint64 // sequences of those that the checkpoint stands for; 0: there are none
 	Size        uint64 // of the checkpoint
 	Root        merkle.Hash
 	Beyond      uint64 // leaves of the export that are newer than the checkpoint: nothing is known of them
@@ -144,6 +144,7 @@ type checking struct {
 	met     bool          // the earlier checkpoint was passed and is right
 	split   string        // it was passed and is not: which leaves are others
 	line    uint64
+	seq     uint64 // of the line before
 }
 
 // maxLine is longer than any line of an export: an event, and names.
@@ -198,17 +199,19 @@ func (c *checking) take(line []byte) error {
 		return fmt.Errorf("%w: line %d: %w", ErrMalformed, c.line, err)
 	}
 	r := c.result
-	if r.Leaves > 0 && l.Seq <= r.Last {
-		return fmt.Errorf("%w: line %d has sequence %d, and the line before it %d", ErrOrder, c.line, l.Seq, r.Last)
+	if r.Leaves > 0 && l.Seq <= c.seq {
+		return fmt.Errorf("%w: line %d has sequence %d, and the line before it %d", ErrOrder, c.line, l.Seq, c.seq)
 	}
-	if r.Leaves++; r.Leaves == 1 {
-		r.First = l.Seq
-	}
-	r.Last = l.Seq
+	r.Leaves++
+	c.seq = l.Seq
 	if c.leaves.Size() >= c.head.Size {
 		r.Beyond++
 		return nil
 	}
+	if r.Leaves == 1 {
+		r.First = l.Seq
+	}
+	r.Last = l.Seq
 	if l.Sealed {
 		r.Sealed++
 	}
@@ -235,8 +238,8 @@ func hashesOf(raw []byte, head merkle.Checkpoint) ([]merkle.Hash, error) {
 		return nil, nil
 	}
 	const size = len(merkle.Hash{})
-	if uint64(len(raw)) != head.Size*uint64(size) {
-		return nil, fmt.Errorf("%w: hashes: %d bytes, a checkpoint of %d leaves has %d", ErrMalformed, len(raw), head.Size, head.Size*uint64(size))
+	if len(raw)%size != 0 || uint64(len(raw)/size) != head.Size {
+		return nil, fmt.Errorf("%w: hashes: %d bytes, a checkpoint of %d leaves has %d for each", ErrMalformed, len(raw), head.Size, size)
 	}
 	var all merkle.Range
 	hashes := make([]merkle.Hash, 0, head.Size)
@@ -274,6 +277,8 @@ func (c *checking) end() error {
 	case c.leaves.Root() == c.head.Root && c.split != "":
 		return fmt.Errorf("%w: the export leads to the checkpoint, and %s, are not those of the earlier one, which the key has signed as well",
 			ErrForked, c.split)
+	case c.leaves.Root() == c.head.Root && c.result.Beyond > 0 && c.result.Beyond == c.result.Leaves:
+		return fmt.Errorf("%w: all of the export is newer than the checkpoint", ErrUnknown)
 	case c.leaves.Root() == c.head.Root:
 	case c.split != "":
 		return fmt.Errorf("%w: among %s: they are not those of the earlier checkpoint", ErrChanged, c.split)

@@ -80,6 +80,15 @@ func (h *history) checkpoint(size int) []byte {
 	return msg
 }
 
+// claim returns a checkpoint of leaves that nobody has. Times 32, 1 << 59 is nothing.
+func (h *history) claim(size uint64) []byte {
+	msg, err := merkle.Checkpoint{Origin: h.key.Name(), Size: size}.Sign(h.key)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return msg
+}
+
 func (h *history) raw(size int) (b []byte) {
 	for _, hash := range h.hashes(size) {
 		b = append(b, hash[:]...)
@@ -111,7 +120,7 @@ func TestGoodLogs(t *testing.T) {
 		}
 	}
 	r, err := Check(Log{Key: h.verifier(), Export: h.export(h.lines), Checkpoint: h.checkpoint(590)})
-	if want := (Result{Leaves: 600, Sealed: 118, First: 10, Last: 10 + 3*599, Size: 590, Root: h.front(590).Root(), Beyond: 10}); err != nil || r != want {
+	if want := (Result{Leaves: 600, Sealed: 118, First: 10, Last: 10 + 3*589, Size: 590, Root: h.front(590).Root(), Beyond: 10}); err != nil || r != want {
 		t.Errorf("%+v, %v, want %+v", r, err, want)
 	}
 }
@@ -197,6 +206,8 @@ func TestAttacks(t *testing.T) {
 		{"wrong front", Log{Export: h.export(h.lines[300:]), Front: frontJSON(other.front(299))}, ErrTruncated, ""},
 		{"not provable", Log{Export: h.export(h.lines[300:]), Front: frontJSON(h.front(300)), Earlier: h.checkpoint(200)}, ErrUnknown, "from 200 to 600"},
 		{"not provable, without an export", Log{Earlier: h.checkpoint(200)}, ErrUnknown, ""},
+		{"a front that is all of it, before what was made up", Log{Export: h.export(changed), Front: frontJSON(h.front(600))}, ErrUnknown, "all of the export"},
+		{"a size beyond counting", Log{Export: h.export(h.lines), Checkpoint: h.claim(1 << 59), Hashes: []byte{}}, ErrMalformed, "hashes"},
 		{"no line", Log{Export: strings.NewReader("{}\n")}, ErrMalformed, "line 1"},
 		{"a line without an end", Log{Export: strings.NewReader(strings.Repeat("x", maxLine+1))}, ErrMalformed, "line 1"},
 	} {

@@ -67,7 +67,7 @@ func Open(path string, format Format, query string, want func() (Plan, error)) (
 		}
 		return nil, err
 	}
-	part, err := os.OpenFile(path+".part", os.O_RDWR|os.O_CREATE, 0o600)
+	part, err := os.OpenFile(path+".part", os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600) // a link of somebody else's leads elsewhere
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +148,7 @@ func (f *File) recover() error {
 			return err
 		}
 		e, err := parse(bytes.TrimSuffix(line, []byte("\n")))
-		if err != nil || e.seq <= f.at || e.Epoch != f.Plan.Epoch {
+		if err != nil || e.seq <= f.at || !f.ours(e) {
 			break
 		}
 		f.at, f.events, f.size = e.seq, f.events+1, f.size+int64(len(line))
@@ -159,6 +159,9 @@ func (f *File) recover() error {
 	_, err := f.part.Seek(f.size, io.SeekStart)
 	return err
 }
+
+// ours reports whether an event may be of the log that the plan names. Sealed ones do not say of which they are.
+func (f *File) ours(e *event) bool { return e.Epoch == f.Plan.Epoch || e.Sealed != "" && e.Epoch == "" }
 
 // At returns the sequence of the last event in the file; with none, Plan.After.
 func (f *File) At() uint64 { return f.at }
@@ -177,7 +180,7 @@ func (f *File) Append(lines [][]byte) error {
 	var last *event
 	for _, line := range [...][]byte{lines[0], lines[len(lines)-1]} {
 		e, err := parse(line)
-		if err == nil && e.Epoch != f.Plan.Epoch && e.Sealed == "" {
+		if err == nil && !f.ours(e) {
 			err = fmt.Errorf("the log is another one now (epoch %s, not %s): it was restored, and sequences mean something else", e.Epoch, f.Plan.Epoch)
 		}
 		if err != nil {
@@ -207,7 +210,7 @@ func (f *File) Finish(progress func(share float64)) error {
 		return err
 	}
 	if f.Plan.Format == NDJSON {
-		return errors.Join(moveSynced(f.part.Name(), f.path), os.Remove(f.planPath()))
+		return f.rename(f.part.Name())
 	}
 	temp := f.path + ".new"
 	err := writeSynced(temp, func(w io.Writer) error {
@@ -219,8 +222,16 @@ func (f *File) Finish(progress func(share float64)) error {
 	if err != nil {
 		return err
 	}
-	// A crash from here on leaves the whole file, and parts of it that nobody needs.
-	return errors.Join(moveSynced(temp, f.path), os.Remove(f.planPath()), os.Remove(f.part.Name()))
+	return errors.Join(f.rename(temp), os.Remove(f.part.Name()))
+}
+
+// rename gives the whole file its name. The plan goes first: were it left behind by a crash, an export that is to follow when this one has
+// been moved away would take it for its own, and have the events of this one again. A crash between the two costs the work.
+func (f *File) rename(whole string) error {
+	if err := os.Remove(f.planPath()); err != nil {
+		return err
+	}
+	return moveSynced(whole, f.path)
 }
 
 // Close leaves the part as it is, for somebody to go on with.
@@ -240,7 +251,7 @@ func Discard(path string) error {
 
 // writeSynced makes a file and brings what write gives it to the disk.
 func writeSynced(path string, write func(io.Writer) error) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}

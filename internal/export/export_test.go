@@ -90,6 +90,59 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// TestResumeSealed: leaves of events that nobody may read do not say of which log they are, and are kept as well.
+func TestResumeSealed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.ndjson")
+	f := mustOpen(t, path, NDJSON)
+	sealed := func(seq int) []byte { return fmt.Appendf(nil, `{"sequence":"%020d","sealed":"%064x"}`, seq, seq) }
+	if err := f.Append(append([][]byte{sealed(11)}, events(12, 14)...)); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Append([][]byte{sealed(15), sealed(16)}); err != nil {
+		t.Fatal(err)
+	}
+	crash(t, f, "{")
+	if f = mustOpen(t, path, NDJSON); f.At() != 16 || f.Events() != 6 {
+		t.Errorf("goes on behind %d with %d events, want 16 with 6", f.At(), f.Events())
+	}
+	f.Close()
+}
+
+// TestPlanGoesFirst: a whole file never has a plan beside it, which the next export to the same name would take for its own.
+func TestPlanGoesFirst(t *testing.T) {
+	for _, format := range []Format{NDJSON, Parquet} {
+		path := filepath.Join(t.TempDir(), "audit")
+		f := mustOpen(t, path, format)
+		if err := errors.Join(f.Append(events(11, 12)), os.Remove(path+".plan"), os.MkdirAll(path+".plan/x", 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Finish(func(float64) {}); err == nil {
+			t.Errorf("%s: the plan cannot be removed, and nobody says so", format)
+		}
+		if _, err := os.Stat(path); err == nil {
+			t.Errorf("%s: the whole file is there, and its plan as well", format)
+		}
+	}
+}
+
+// TestFollowsNoLink: what somebody else has put where the part is to be written leads nowhere.
+func TestFollowsNoLink(t *testing.T) {
+	dir := t.TempDir()
+	victim := filepath.Join(dir, "victim")
+	for _, link := range []string{"a.part", "b.plan.new"} {
+		if err := errors.Join(os.WriteFile(victim, []byte("precious"), 0o600), os.Symlink(victim, filepath.Join(dir, link))); err != nil {
+			t.Fatal(err)
+		}
+		if f, err := Open(filepath.Join(dir, link[:1]), NDJSON, "", plan); err == nil {
+			t.Errorf("%s is followed", link)
+			f.Close()
+		}
+		if got, _ := os.ReadFile(victim); string(got) != "precious" {
+			t.Errorf("%s: the file behind it has %q", link, got)
+		}
+	}
+}
+
 // TestRefuses: nobody goes on with another export, at the same time as another one, or with another log.
 func TestRefuses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit")

@@ -281,6 +281,17 @@ func (e *External) ClientURL() string { return strings.Join(e.cfg.URLs, ",") }
 // RouteAddr returns "": there is no server here.
 func (e *External) RouteAddr() string { return "" }
 
+// Listens returns the host:port of the servers.
+func (e *External) Listens() []string {
+	var list []string
+	for _, text := range e.cfg.URLs {
+		if u, err := url.Parse(text); err == nil {
+			list = append(list, u.Host)
+		}
+	}
+	return list
+}
+
 // AwaitCopy does nothing: the copies are those of the servers.
 func (e *External) AwaitCopy(context.Context, uint64) bool { return true }
 

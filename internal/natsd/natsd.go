@@ -200,6 +200,18 @@ func (s *Server) ClientURL() string {
 // RouteAddr returns the host:port on which the server takes routes, or "" when it is standalone.
 func (s *Server) RouteAddr() string { return s.routeAddr }
 
+// Listens returns the host:port of each listener for clients and routes, also of the one on loopback where no user may connect.
+func (s *Server) Listens() []string {
+	var list []string
+	if a := s.srv.Addr(); a != nil {
+		list = append(list, a.String())
+	}
+	if s.routeAddr != "" {
+		list = append(list, s.routeAddr)
+	}
+	return list
+}
+
 // MaxStore returns the number of bytes that JetStream may use here, which is the upper bound of the stream's MaxBytes.
 func (s *Server) MaxStore() int64 { return s.maxStore }
 

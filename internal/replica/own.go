@@ -3,20 +3,15 @@ package replica
 import (
 	"net"
 	"net/netip"
-	"net/url"
 )
 
 // listens reports whether this process listens at an address: no webhook may reach a replica by way of itself, whatever is allowed.
 func (r *Replica) listens(at netip.AddrPort) bool {
-	var own []string
-	for _, l := range []net.Listener{r.cfg.Listener, r.cfg.ExtAuthz} {
+	own := r.server.Listens()
+	for _, l := range []net.Listener{r.cfg.Listener, r.cfg.ExtAuthz, r.cfg.Readers} {
 		if l != nil {
 			own = append(own, l.Addr().String())
 		}
-	}
-	own = append(own, r.server.RouteAddr(), r.cfg.NATS.ClientListen)
-	if u, err := url.Parse(r.server.ClientURL()); err == nil {
-		own = append(own, u.Host)
 	}
 	if j := r.cfg.NATS.Cluster; j != nil {
 		own = append(own, j.Listen, j.JoinListen)

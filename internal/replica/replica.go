@@ -103,6 +103,7 @@ type natsServer interface {
 	Stop(ctx context.Context) error
 	ClientURL() string // "" when clients cannot connect
 	RouteAddr() string // "" when there are no routes
+	Listens() []string // host:port of each listener, and of servers elsewhere
 }
 
 // Start begins to start a replica and returns at once: HTTP is answered from now on, green on /livez, 503 on the rest

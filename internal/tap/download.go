@@ -28,6 +28,8 @@ func (c *session) download() (err error) {
 		}
 		have := buf[:kept+n]
 		whole, verdict := c.pos.whole(have)
+		c.sent.count.Store(c.pos.count)
+		c.sent.seq.Store(c.pos.seq)
 		c.out.add(have[:whole])
 		if verdict != nil {
 			return verdict

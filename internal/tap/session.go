@@ -12,6 +12,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nkeys"
@@ -30,7 +31,13 @@ type session struct {
 	pos order
 	out outbox
 
-	rewound bool // the consumer was made to begin after what was acknowledged; for the loop that reads commands
+	sent struct{ count, seq atomic.Uint64 } // pos, for the loop that reads commands, before the reader has it
+
+	// Of the loop that reads commands.
+	rewound bool                // the consumer was made to begin after what was acknowledged
+	acked   uint64              // the newest sequence that was acknowledged
+	ids     map[string]struct{} // of subscriptions
+	pace    pace
 }
 
 // maxLine is the length of the longest line that a reader may send, in bytes.
@@ -101,6 +108,12 @@ func (c *session) open() error {
 		return errors.Join(err, c.refuse(errAuthorization))
 	} else if err != nil {
 		return err
+	}
+	if d := c.s.turn(c.pass.Grant); d < time.Second {
+		c.s.pause(d)
+	} else {
+		c.pass.Stop()
+		return errors.New("connects too often")
 	}
 	if c.server, err = c.s.cfg.Dial(who.NoResponders); err != nil {
 		c.pass.Stop()

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -52,28 +53,41 @@ type Pass struct {
 	Stop     func()          // is called in the end
 }
 
-// Bounds of what a connection may take.
+// Bounds of what connections may take.
 const (
-	maxReaders       = 1024 // connections at a time
+	maxStrangers     = 256 // connections at a time that have not proven anything: one more ends one of them
+	maxEach          = 4   // connections of one grant at a time: one more ends the oldest of them
 	handshakeTimeout = 5 * time.Second
 	rewindTimeout    = 10 * time.Second
 	writeTimeout     = 10 * time.Second // for a reader that takes nothing
+
+	// A connection begins with a proposal to the copies of a consumer. So many may begin for one grant, at once and in the long run.
+	beginEach  = 100 * time.Millisecond
+	beginBurst = 30
 )
 
 // Server is a tap. Its methods may be called concurrently.
 type Server struct {
-	cfg   Config
-	log   *slog.Logger
-	ctx   context.Context // ends with the server
-	end   context.CancelFunc
-	slots chan struct{} // holds one for each connection
-	mu    sync.Mutex    // between a start and the end
-	work  sync.WaitGroup
+	cfg  Config
+	log  *slog.Logger
+	ctx  context.Context // ends with the server
+	end  context.CancelFunc
+	work sync.WaitGroup
+
+	mu        sync.Mutex // guards all below, and is between a start and the end
+	strangers map[net.Conn]struct{}
+	readers   map[string]*readers // by grant
+}
+
+// readers are the connections of one grant.
+type readers struct {
+	list []*session // the oldest first
+	pace pace
 }
 
 // New returns a tap that does not listen yet.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, log: cfg.Logger, slots: make(chan struct{}, maxReaders)}
+	s := &Server{cfg: cfg, log: cfg.Logger, strangers: map[net.Conn]struct{}{}, readers: map[string]*readers{}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -85,21 +99,14 @@ func New(cfg Config) *Server {
 func (s *Server) Serve(l net.Listener) error {
 	defer context.AfterFunc(s.ctx, func() { l.Close() })()
 	for {
-		select {
-		case s.slots <- struct{}{}:
-		case <-s.ctx.Done():
-			l.Close()
-			return nil
-		}
 		conn, err := l.Accept()
 		if err != nil {
-			<-s.slots
 			if s.ctx.Err() != nil {
 				return nil
 			}
 			var passing interface{ Temporary() bool }
 			if errors.As(err, &passing) && passing.Temporary() { // too many open files
-				s.pause()
+				s.pause(50 * time.Millisecond)
 				continue
 			}
 			return err
@@ -116,15 +123,53 @@ func (s *Server) start(conn net.Conn) {
 		conn.Close()
 		return
 	}
-	s.work.Go(func() {
-		defer func() { <-s.slots }()
-		s.serve(conn)
-	})
+	if len(s.strangers) >= maxStrangers {
+		for other := range s.strangers { // any of them: who has a key is done in a moment, and tries again
+			delete(s.strangers, other)
+			other.Close()
+			break
+		}
+	}
+	s.strangers[conn] = struct{}{}
+	s.work.Go(func() { s.serve(conn) })
 }
 
-// pause waits a moment, or until the server ends.
-func (s *Server) pause() {
-	t := time.NewTimer(50 * time.Millisecond)
+// know says that a session is of a reader now.
+func (s *Server) know(c *session, conn net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.strangers, conn)
+	g := s.readers[c.pass.Grant]
+	if len(g.list) >= maxEach {
+		g.list[0].conn.Close()
+		g.list = g.list[1:]
+	}
+	g.list = append(g.list, c)
+}
+
+// forget says that a session has ended.
+func (s *Server) forget(c *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.readers[c.pass.Grant]
+	g.list = slices.DeleteFunc(g.list, func(other *session) bool { return other == c })
+}
+
+// turn returns how long the next connection of a grant has to wait.
+func (s *Server) turn(grant string) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.readers[grant]
+	if g == nil {
+		g = &readers{}
+		s.readers[grant] = g
+	}
+	return g.pace.take(time.Now(), 1, beginEach, beginBurst)
+}
+
+// pause waits for d, or until the server ends.
+func (s *Server) pause(d time.Duration) {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -144,13 +189,19 @@ func (s *Server) Close() {
 func (s *Server) serve(conn net.Conn) {
 	defer conn.Close()
 	defer context.AfterFunc(s.ctx, func() { conn.Close() })()
-	c := &session{s: s, conn: conn}
-	if err := c.open(); err != nil {
+	c := &session{s: s, conn: conn, ids: map[string]struct{}{}}
+	err := c.open()
+	if err != nil {
+		s.mu.Lock()
+		delete(s.strangers, conn)
+		s.mu.Unlock()
 		s.log.Debug("a reader was not let in", "from", conn.RemoteAddr(), "error", err)
 		return
 	}
 	defer c.pass.Stop()
 	defer c.server.Close()
+	s.know(c, conn)
+	defer s.forget(c)
 	log := s.log.With("grant", c.pass.Grant, "from", conn.RemoteAddr())
 	log.Info("reader connected")
 	log.Info("reader disconnected", "reason", c.run())

@@ -37,7 +37,10 @@ func (c *session) upload() error {
 			return err
 		}
 		out, err := c.command(strings.TrimRight(string(line), "\r\n"))
-		if err != nil {
+		switch {
+		case errors.Is(err, errSubscriptions):
+			return c.refuse("Maximum Subscriptions Exceeded")
+		case err != nil:
 			c.say("-ERR 'Unknown Protocol Operation'\r\n")
 			return err
 		}
@@ -56,17 +59,23 @@ func (c *session) command(line string) ([]byte, error) {
 	if len(words) == 0 {
 		return nil, errCommand
 	}
-	switch verb, args := strings.ToUpper(words[0]), words[1:]; verb {
+	verb, args := strings.ToUpper(words[0]), words[1:]
+	switch verb {
+	case "PUB":
+		return c.publish(args, 1) // which waits by itself
+	case "HPUB":
+		return c.publish(args, 2)
+	}
+	if err := c.wait(1); err != nil {
+		return nil, err
+	}
+	switch verb {
 	case "PING", "PONG":
 		return []byte(verb + "\r\n"), nil
 	case "SUB":
 		return c.subscribe(args)
 	case "UNSUB":
-		return unsubscribe(args)
-	case "PUB":
-		return c.publish(args, 1)
-	case "HPUB":
-		return c.publish(args, 2)
+		return c.unsubscribe(args)
 	}
 	return nil, errCommand
 }
@@ -80,12 +89,25 @@ func (c *session) subscribe(args []string) ([]byte, error) {
 		c.violation("Subscription", args[0])
 		return nil, nil
 	}
+	if c.ids[args[1]] = struct{}{}; len(c.ids) > maxSubscriptions {
+		return nil, errSubscriptions
+	}
 	return fmt.Appendf(nil, "SUB %s %s\r\n", args[0], args[1]), nil
 }
 
-func unsubscribe(args []string) ([]byte, error) {
+// maxSubscriptions bounds what a connection can make all servers of the cluster remember. Clients have one, or one a request.
+const maxSubscriptions = 1000
+
+var errSubscriptions = errors.New("too many subscriptions")
+
+// unsubscribe ends a subscription. One that ends after some more messages counts as long as the connection: only the server knows when
+// that is.
+func (c *session) unsubscribe(args []string) ([]byte, error) {
 	if len(args) < 1 || len(args) > 2 || !isID(args[0]) || len(args) == 2 && !isNumber(args[1]) {
 		return nil, errCommand
+	}
+	if len(args) == 1 {
+		delete(c.ids, args[0])
 	}
 	return []byte("UNSUB " + strings.Join(args, " ") + "\r\n"), nil
 }
@@ -112,33 +134,50 @@ func (c *session) publish(args []string, sizes int) ([]byte, error) {
 	if len(args) == 2+sizes {
 		reply = args[1]
 	}
-	to, ok := c.request(subject)
-	if !ok || sizes > 1 || reply != "" && !c.own(reply, false) {
+	if sizes > 1 || reply != "" && !c.own(reply, false) {
 		c.violation("Publish", subject)
 		return nil, nil
 	}
-	if strings.HasPrefix(subject, publicAPI+next) && !c.rewound {
-		if err := c.rewind(); err != nil {
-			return nil, err
-		}
+	to, text, err := c.request(subject, body[:size])
+	switch {
+	case errors.Is(err, errDenied):
+		c.violation("Publish", subject)
+		return nil, nil
+	case err != nil || to == "":
+		return nil, err
 	}
 	if reply != "" {
 		reply += " "
 	}
-	out := fmt.Appendf(make([]byte, 0, len(to)+len(reply)+size+16), "PUB %s %s%d\r\n", to, reply, size)
-	return append(out, body[:size+2]...), nil
+	out := fmt.Appendf(make([]byte, 0, len(to)+len(reply)+len(text)+16), "PUB %s %s%d\r\n", to, reply, len(text))
+	return append(append(out, text...), "\r\n"...), nil
 }
 
-// request returns the subject of a request as the server has it, if the reader may make it.
-func (c *session) request(subject string) (to string, ok bool) {
+// errDenied: the reader may not do that, and may go on.
+var errDenied = errors.New("denied")
+
+// request returns a message of the reader as the server is to have it: the subject and the text. "" for to: nothing is to be sent.
+// errDenied: the reader may not send it. It waits until it is time for the message.
+func (c *session) request(subject string, body []byte) (to string, text []byte, err error) {
 	consumer := c.s.cfg.Stream + "." + c.pass.Consumer
-	switch rest, api := strings.CutPrefix(subject, publicAPI); {
-	case api && (rest == next+consumer || rest == about+consumer):
-		return c.s.cfg.API + rest, true
-	case strings.HasPrefix(subject, ack+consumer+".") && isSubject(subject, false):
-		return subject, true
+	if rest, api := strings.CutPrefix(subject, publicAPI); api {
+		switch rest {
+		case next + consumer:
+			if text, err = pull(body); err != nil {
+				return "", nil, errDenied
+			}
+			if !c.rewound {
+				err = c.rewind()
+			}
+			return c.s.cfg.API + rest, text, errors.Join(err, c.wait(1))
+		case about + consumer:
+			return c.s.cfg.API + rest, nil, c.wait(aboutCost)
+		}
 	}
-	return "", false
+	if numbers, ok := strings.CutPrefix(subject, ack+consumer+"."); ok {
+		return c.acknowledge(subject, numbers, body)
+	}
+	return "", nil, errDenied
 }
 
 // rewind makes the consumer begin after what was acknowledged last: before the first request of a connection, so that what another

@@ -21,7 +21,7 @@ func reading(t testing.TB, commands string) (c *session, told <-chan string) {
 	t.Cleanup(func() { ours.Close() })
 	s := New(Config{Stream: "KNELL", Inbox: "_EVENTS.", API: "$JS.knell.API.", Rewind: func(context.Context, string) error { return nil }})
 	return &session{
-		s: s, conn: ours, in: bufio.NewReaderSize(strings.NewReader(commands), maxLine), inbox: "_EVENTS.siem.",
+		s: s, conn: ours, in: bufio.NewReaderSize(strings.NewReader(commands), maxLine), inbox: "_EVENTS.siem.", ids: map[string]struct{}{},
 		pass: Pass{Grant: "siem", Consumer: "siem-9", Context: t.Context(), Check: func() error { return nil }},
 	}, answers
 }
@@ -49,11 +49,13 @@ func TestUpload(t *testing.T) {
 		{"a subscription", "SUB _EVENTS.siem.abc.* 1\r\n", "SUB _EVENTS.siem.abc.* 1\r\n", ""},
 		{"its end", "unsub 1 5\r\nUNSUB\t1\r\n", "UNSUB 1 5\r\nUNSUB 1\r\n", ""},
 		{"signs of life", "PING\r\npong\r\n", "PING\r\nPONG\r\n", ""},
-		{"a request", "PUB " + next + " _EVENTS.siem.a 2\r\n{}\r\n", "PUB $JS.knell.API.CONSUMER.MSG.NEXT.KNELL.siem-9 _EVENTS.siem.a 2\r\n{}\r\n", ""},
+		{"a request", "PUB " + next + " _EVENTS.siem.a 2\r\n{}\r\n", "PUB $JS.knell.API.CONSUMER.MSG.NEXT.KNELL.siem-9 _EVENTS.siem.a 11\r\n{\"batch\":1}\r\n", ""},
 		{"what there is", "PUB $JS.API.CONSUMER.INFO.KNELL.siem-9 _EVENTS.siem.a 0\r\n\r\n", "PUB $JS.knell.API.CONSUMER.INFO.KNELL.siem-9 _EVENTS.siem.a 0\r\n\r\n", ""},
 		{"an acknowledgement", "PUB $JS.ACK.KNELL.siem-9.1.5.1.17.0 0\r\n\r\n", "PUB $JS.ACK.KNELL.siem-9.1.5.1.17.0 0\r\n\r\n", ""},
-		{"a body with commands in it", "PUB $JS.ACK.KNELL.siem-9.1.5.1.17.0 9\r\nPUB a 0\r\n\r\n", "PUB $JS.ACK.KNELL.siem-9.1.5.1.17.0 9\r\nPUB a 0\r\n\r\n", ""},
+		{"a body with commands in it", "PUB $JS.ACK.KNELL.siem-9.1.5.1.17.0 15\r\n-NAK\r\nPUB a 0\r\n\r\n", "PUB $JS.ACK.KNELL.siem-9.1.5.1.17.0 15\r\n-NAK\r\nPUB a 0\r\n\r\n", ""},
 
+		{"what is no acknowledgement", "PUB $JS.ACK.KNELL.siem-9.1.5.1.17.0 9\r\n+NXT {}..\r\n", "", "Permissions Violation for Publish"},
+		{"what is no request", "PUB " + next + " _EVENTS.siem.a 2\r\n[]\r\n", "", "Permissions Violation for Publish"},
 		{"a reply into the log", "PUB " + next + " knell.event.revoked.user 2\r\n{}\r\n", "", "Permissions Violation for Publish"},
 		{"a reply to another reader", "PUB " + next + " _EVENTS.other.a 2\r\n{}\r\n", "", "Permissions Violation for Publish"},
 		{"a reply to all", "PUB " + next + " _EVENTS.siem.> 2\r\n{}\r\n", "", "Permissions Violation for Publish"},
