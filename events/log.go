@@ -25,6 +25,7 @@ type Config struct {
 	DuplicateWindow time.Duration // how long the stream knows the ids of messages; 0: 1 min
 	Domain          string        // JetStream domain of the stream; "": that of the server that one is connected to
 	ReadersOutside  bool          // readers reach the servers of the log without coming to a replica, see MakeReader
+	FirstSeq        uint64        // sequence of the first message of a stream that is created; 0: 1
 	MustExist       bool          // wait until somebody else has created the stream, however many copies it has
 	Logger          *slog.Logger  // nil: nothing is logged
 }

@@ -199,7 +199,7 @@ func Types() []TypeInfo {
 		&SecretAPIKey{Key: id("api key"), User: user, Name: "nightly export", Scope: scope, Expires: login + 90*86400, Digest: key("digest"), UserSeq: 17},
 		&SecretAPIKeyRotated{Key: id("api key"), User: user, Digest: key("digest 2"), OldExpires: login + 86400, KeySeq: 23},
 	}
-	examples = slices.Concat(examples, webhookExamples(user, id("life 2"), login, key), retentionExamples())
+	examples = slices.Concat(examples, webhookExamples(user, id("life 2"), login, key), retentionExamples(), restoredExamples())
 	infos := make([]TypeInfo, len(examples))
 	for i, p := range examples {
 		infos[i] = TypeInfo{Type: p.Type(), Level: LevelOf(p), Example: p}

@@ -47,15 +47,16 @@ func streamConfig(cfg Config) jetstream.StreamConfig {
 		Storage:           jetstream.FileStorage,
 		Replicas:          cfg.Replicas,
 		Duplicates:        cfg.DuplicateWindow,
+		FirstSeq:          cfg.FirstSeq,
 		RePublish:         &jetstream.RePublish{Source: ">", Destination: livePrefix + ">"},
 	}
 }
 
 // compareConfig returns an ErrStreamConfig that names every setting in which have differs from want, or nil.
 func compareConfig(want, have jetstream.StreamConfig) error {
-	// Set by servers, raised by operators, or without an effect on what the log keeps.
+	// Set by servers, raised by operators, of a log that was restored, or without an effect on what the log keeps.
 	for _, c := range []*jetstream.StreamConfig{&want, &have} {
-		c.Metadata, c.Description, c.Placement, c.MaxBytes = nil, "", nil, 0
+		c.Metadata, c.Description, c.Placement, c.MaxBytes, c.FirstSeq = nil, "", nil, 0, 0
 	}
 	w, h, err := settings(want, have)
 	if err != nil {

@@ -37,6 +37,7 @@ func TestSubjects(t *testing.T) {
 		events.TypeSecretClient:      "knell.secret." + bucket("svc"),
 		events.TypeAPIKeyRevoked:     "knell.event.revoked.api_key",
 		events.TypeGrantRevoked:      "knell.event.revoked.grant",
+		events.TypeRestored:          "knell.event.revoked.restored",
 		events.TypeEventsGranted:     "knell.event.account." + bucket("siem"),
 	}
 	form := regexp.MustCompile(`^knell\.(event\.(session|account|attempt|webhook)|secret)\.[0-9a-f]{3}$`)

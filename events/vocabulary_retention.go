@@ -41,7 +41,7 @@ func newRetentionPayload(t Type) Payload {
 	case TypeNodeTrimmed:
 		return new(NodeTrimmed)
 	}
-	return newNextPayload(t)
+	return newRestoredPayload(t)
 }
 
 func retentionExamples() []Payload {

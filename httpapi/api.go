@@ -98,6 +98,7 @@ type LocalNode interface {
 	Node
 	Log
 	Importer
+	Backups
 }
 
 // Config holds the settings of the HTTP surface. The zero Config is ready for use.
@@ -124,6 +125,9 @@ type Config struct {
 	// LogCopy returns what /status says about the copy of the log that this replica's server holds: "current", or "behind", or ""
 	// when there is none. Nil: "".
 	LogCopy func() string
+	// RemoveMember takes a replica that is gone for good out of the cluster, for local administration; an error of package node. Nil: there
+	// is no cluster.
+	RemoveMember func(ctx context.Context, name string) error
 	// Logger gets one debug line a request and the details of internal errors. Nil: slog.Default.
 	Logger *slog.Logger
 }
@@ -145,6 +149,7 @@ type api struct {
 	log        *slog.Logger
 	sync       string
 	logCopy    func() string
+	remove     func(ctx context.Context, name string) error
 	passwords  bool   // the password grant is on
 	metadata   []byte // of the issuer; nil when that is no URL
 	local      bool   // requests come from the operator's own machine; no token is asked for
@@ -154,7 +159,7 @@ type api struct {
 func newAPI(n Node, cfg Config) *api {
 	a := &api{
 		n: n, logoutWait: cfg.LogoutWait, proxies: cfg.TrustedProxies, origins: cfg.Origins, log: cfg.Logger, sync: cmp.Or(cfg.Sync, "always"),
-		sites: sites(cfg.Origins), passwords: cfg.PasswordGrant, metadata: newMetadata(n.Issuer(), cfg.PasswordGrant),
+		sites: sites(cfg.Origins), passwords: cfg.PasswordGrant, remove: cfg.RemoveMember, metadata: newMetadata(n.Issuer(), cfg.PasswordGrant),
 	}
 	if a.logoutWait <= 0 {
 		a.logoutWait = defaultLogoutWait
@@ -233,6 +238,8 @@ func NewLocal(n LocalNode, cfg Config) http.Handler {
 			a.mount(r, a.eventOperations()...)
 			a.mount(r, a.transparencyOperations()...)
 			r.Post("/users/import", (&importHandler{a, n, parseUser}).serve)
+			r.Post("/members/{name}/remove", a.removeMember)
+			r.Get("/backup", (&backupHandler{a, n}).serve)
 			r.Post("/clients/import", (&importHandler{a, n, parseClient}).serve)
 			a.mountNext(r)
 		})

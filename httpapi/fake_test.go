@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -138,6 +139,7 @@ func (s *scripted) RedeemCode(context.Context, node.CodeRedemption) (node.Tokens
 func (s *scripted) ReadLog(context.Context, uint64, uint64, func(node.LogEntry) error) (node.LogEnd, error) {
 	return node.LogEnd{}, s.err
 }
+func (s *scripted) Backup(context.Context, io.Writer) error { return s.err }
 
 // logTo returns a logger for all levels, and what it has written.
 func logTo() (*slog.Logger, *bytes.Buffer) {

@@ -45,7 +45,7 @@ type webhookDocument struct {
 
 // pausedDocument says why a webhook is paused.
 type pausedDocument struct {
-	Cause string `json:"cause" doc:"operator, failing, gone or trimmed"`
+	Cause string `json:"cause" doc:"operator, failing, gone, trimmed or restored"`
 	Text  string `json:"text,omitempty"`
 }
 

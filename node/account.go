@@ -51,7 +51,7 @@ func (s *state) accountOf(u *user) account {
 // checkPassword reports whether pw opens acc. An unknown account, a wrong password and a disabled account cost the same
 // work. Everybody's passwords come through tryPassword.
 func (n *Node) checkPassword(ctx context.Context, h *password.Hasher, acc account, pw string) (bool, error) {
-	if acc.id.IsZero() {
+	if acc.id.IsZero() || acc.hash == suspended {
 		return false, busy(h.VerifyUnknown(ctx, pw))
 	}
 	r, err := h.Verify(ctx, acc.hash, pw)

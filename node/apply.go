@@ -110,6 +110,10 @@ func (n *Node) observe(seq uint64, e *events.Event, out outcome) error {
 	switch d := e.Data.(type) {
 	case *events.LogStarted:
 		n.keeping.begin()
+	case *events.Restored:
+		if out.void == "" {
+			n.observeRestored()
+		}
 	case *events.NodeBeat:
 		if out.void == "" {
 			return n.observeBeat(seq, e, d)

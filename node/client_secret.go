@@ -67,10 +67,11 @@ func (s clientSecrets) digested(secret string) bool {
 	return newest|subtle.ConstantTimeCompare(digest, []byte(s.old)) == 1
 }
 
-// slow returns the slow hashes of s: none for a client that does not exist, or is public, or whose secrets were made here.
+// slow returns the slow hashes of s: none for a client that does not exist, or is public, or whose secrets were made here or
+// forgotten.
 func (s clientSecrets) slow() (hashes []string) {
 	for _, h := range []string{s.hash, s.old} {
-		if h != "" && !strings.HasPrefix(h, clientDigest) {
+		if h != "" && h != suspended && !strings.HasPrefix(h, clientDigest) {
 			hashes = append(hashes, h)
 		}
 	}

@@ -65,6 +65,8 @@ func (s *state) foldReplica(seq uint64, e *events.Event) voidReason {
 		return s.foldNodeSnapshot(seq, e, d)
 	case *events.NodeTrimmed:
 		return s.foldNodeTrimmed(seq, d)
+	case *events.Restored:
+		return s.foldRestored(seq, e, d)
 	default:
 		return s.foldClient(seq, e)
 	}

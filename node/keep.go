@@ -88,13 +88,18 @@ func (k *keeping) checkMark(seq uint64, s *state) error {
 	if k.mark.Seq == 0 || seq > k.mark.Seq {
 		return nil
 	}
-	if k.mark.Epoch != s.epoch.String() {
-		return fmt.Errorf("%w: this data directory belongs to another log (epoch %s, not %s)", events.ErrRewound, k.mark.Epoch, s.epoch)
+	if k.mark.Log != "" && k.mark.Log != s.log.String() || seq == k.mark.Seq && k.mark.Epoch != s.epoch.String() {
+		return otherLog(k.mark, s)
 	}
 	if seq == k.mark.Seq && k.mark.Digest != s.digest.String() {
 		return fmt.Errorf("%w: message %d is not the one that this replica applied before", events.ErrRewound, seq)
 	}
 	return nil
+}
+
+// otherLog returns the error of a log that does not lead through the mark.
+func otherLog(m mark, s *state) error {
+	return fmt.Errorf("%w: this data directory belongs to another log (epoch %s, not %s)", events.ErrRewound, m.Epoch, s.epoch)
 }
 
 // keep sends beats, lets barriers end at their horizons, repeats reports and watches the clocks, until the node ends.

@@ -33,6 +33,7 @@ type mark struct {
 	Seq    uint64 `json:"seq"`
 	Digest string `json:"digest"`
 	Epoch  string `json:"epoch"`
+	Log    string `json:"log"`   // its first epoch
 	Level  uint32 `json:"level"` // schema level of the log there; 0: 1
 }
 

@@ -139,8 +139,8 @@ func (n *Node) adopt(s *state) error {
 	if err := k.checkMark(s.seq, s); err != nil {
 		return err
 	}
-	if k.mark.Seq != 0 && k.mark.Epoch != s.epoch.String() {
-		return fmt.Errorf("%w: this data directory belongs to another log (epoch %s, not %s)", events.ErrRewound, k.mark.Epoch, s.epoch)
+	if k.mark.Seq != 0 && s.seq >= k.mark.Seq && k.mark.Epoch != s.epoch.String() {
+		return otherLog(k.mark, s)
 	}
 	// Whoever held a lease when the snapshot was made may hold it still. The clocks are read now, when all of it is here.
 	k.machine = fence.New(n.fenceConfig(), n.clock.read(), s.holders())

@@ -199,7 +199,11 @@ func (n *Node) awaitEpoch(ctx context.Context) error {
 			return fmt.Errorf("begin log: %w", err)
 		}
 	}
-	return n.until(ctx, n.keeping.begun)
+	if err := n.until(ctx, n.keeping.begun); err != nil {
+		return err
+	}
+	// A log that was restored has another epoch at its end than at its beginning, and this replica is to join in that of its end.
+	return n.until(ctx, n.wait.await(stat.Last, n.hot.applied.Load))
 }
 
 // statTimeout bounds one question for the state of the log: in an election it is dropped without an answer.

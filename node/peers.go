@@ -129,7 +129,7 @@ func (k *keeping) nameLocked(inc fence.Incarnation) string {
 // stop after the keeper has ended.
 func (n *Node) saveCheckpoint() {
 	n.mu.RLock()
-	m := mark{Seq: n.state.seq, Digest: n.state.digest.String(), Epoch: n.state.epoch.String(), Level: n.state.level}
+	m := mark{Seq: n.state.seq, Digest: n.state.digest.String(), Epoch: n.state.epoch.String(), Log: n.state.log.String(), Level: n.state.level}
 	n.mu.RUnlock()
 	saved := &n.keeping.saved
 	saved.mu.Lock()

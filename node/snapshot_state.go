@@ -17,6 +17,7 @@ import (
 // code takes the whole state. Who is referred to comes first.
 func (s *state) code(c *coder) {
 	c.id(&s.epoch)
+	c.id(&s.log)
 	c.bytes(&s.hashKey)
 	c.uint(&s.seq)
 	c.id(&s.digest)

@@ -51,9 +51,10 @@ type state struct {
 	touched []byte // scratch: what the message in hand changed, for the digest
 }
 
-// beginning is what the log's first event says.
+// beginning is what the log's first event says, and whether it was made again from a backup since.
 type beginning struct {
-	epoch   events.ID
+	epoch   events.ID // of what comes next
+	log     events.ID // the first epoch, under which the tiles of the tree are stored
 	hashKey []byte
 }
 
@@ -211,11 +212,17 @@ func (s *state) apply(seq uint64, e *events.Event) outcome {
 
 // admit refuses what belongs to another epoch and what is in the log already.
 func (s *state) admit(e *events.Event) voidReason {
-	if _, start := e.Data.(*events.LogStarted); start {
+	switch e.Data.(type) {
+	case *events.LogStarted:
 		return ""
-	}
-	if s.epoch.IsZero() || e.Epoch != s.epoch {
-		return voidEpoch
+	case *events.Restored: // of the next epoch
+		if s.epoch.IsZero() {
+			return voidEpoch
+		}
+	default:
+		if s.epoch.IsZero() || e.Epoch != s.epoch {
+			return voidEpoch
+		}
 	}
 	if !s.seen.add(e.ID, s.logTime) {
 		return voidDuplicate
@@ -321,7 +328,7 @@ func (s *state) foldLogStarted(e *events.Event, d *events.LogStarted) voidReason
 	if e.Epoch.IsZero() || len(d.HashKey) != sha256.Size {
 		return voidChanged
 	}
-	s.epoch = e.Epoch
+	s.epoch, s.log = e.Epoch, e.Epoch
 	s.hashKey = append([]byte(nil), d.HashKey...)
 	return ""
 }

@@ -104,8 +104,11 @@ func (n *Node) openTiles() error {
 
 // storedTiles returns how many tiles are stored at least.
 func (n *Node) storedTiles() (order uint64, err error) {
+	n.mu.RLock()
+	log := n.state.log
+	n.mu.RUnlock()
 	has := func(count uint64) (bool, error) {
-		_, err := n.storedTile(n.ctx, tileName(n.epoch(), 0, count-1))
+		_, err := n.storedTile(n.ctx, tileName(log, 0, count-1))
 		if errors.Is(err, events.ErrNoTile) {
 			return false, nil
 		}

@@ -23,7 +23,8 @@ var errOtherTree = errors.New("a stored tile does not belong to the tree of the 
 type treeView struct {
 	n       *Node
 	epoch   events.ID
-	hashKey []byte // not to be written to
+	log     events.ID // see beginning
+	hashKey []byte    // not to be written to
 	edge    *merkle.Tree
 	root    merkle.Hash
 	seqs    []uint64
@@ -37,7 +38,7 @@ func (n *Node) viewTree() *treeView {
 	defer n.mu.RUnlock()
 	t := &n.state.leaves
 	return &treeView{
-		n: n, epoch: n.state.epoch, hashKey: n.state.hashKey, edge: t.edge.Clone(), root: t.edge.Root(),
+		n: n, epoch: n.state.epoch, log: n.state.log, hashKey: n.state.hashKey, edge: t.edge.Clone(), root: t.edge.Root(),
 		seqs: slices.Clone(t.seqs), starts: t.starts[:len(t.starts):len(t.starts)], waiting: t.waiting,
 	}
 }
@@ -47,6 +48,7 @@ func (n *Node) viewTree() *treeView {
 func logKey(epoch events.ID, hashKey []byte) (*merkle.Key, error) {
 	mac := hmac.New(sha256.New, hashKey)
 	mac.Write([]byte("knell log signing key"))
+	mac.Write(epoch[:])
 	return merkle.NewKey("knell/"+epoch.String(), mac.Sum(nil))
 }
 
@@ -262,7 +264,7 @@ func (v *treeView) whole(ctx context.Context, level int, n uint64) ([]byte, erro
 	case n == last:
 		return appendHashes(nil, hashes), nil
 	}
-	name := tileName(v.epoch, level, n)
+	name := tileName(v.log, level, n)
 	for _, t := range v.waiting {
 		if t.name == name {
 			return t.data, nil

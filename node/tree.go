@@ -37,9 +37,10 @@ type fullTile struct {
 	author string // replica whose event made it full
 }
 
-// tileName is how a tile is called where tiles are stored. Another epoch is another log.
-func tileName(epoch events.ID, level int, n uint64) string {
-	return fmt.Sprintf("%s.%d.%d", epoch, level, n)
+// tileName is how a tile is called where tiles are stored. Another first epoch is another log; one that was restored goes on with its
+// tree.
+func tileName(log events.ID, level int, n uint64) string {
+	return fmt.Sprintf("%s.%d.%d", log, level, n)
 }
 
 // tileOrder returns the order of a tile at the bottom among all full tiles.
@@ -79,7 +80,7 @@ func (s *state) addLeaf(e *events.Event, void voidReason) {
 			if level == 0 {
 				data = appendSeqs(data, t.seqs)
 			}
-			t.waiting = append(t.waiting, fullTile{t.tiles, tileName(s.epoch, level, n), data, e.Node})
+			t.waiting = append(t.waiting, fullTile{t.tiles, tileName(s.log, level, n), data, e.Node})
 		}
 		s.touched = append(s.touched, root[:]...)
 		if level == 0 {

@@ -33,6 +33,7 @@ const (
 	pausedFailing    = "failing"
 	pausedGone       = "gone"
 	pausedTrimmed    = "trimmed"
+	pausedByRestore  = "restored"
 )
 
 // Bounds of a webhook's record.

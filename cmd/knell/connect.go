@@ -114,6 +114,8 @@ func (f *dataFlags) connect(ctx context.Context, absent absence) (*admin, error)
 		return f.first(ctx, absent)
 	case err != nil:
 		return nil, usagef("--data %s: %w", f.Data, err)
+	case owner.Closed:
+		return nil, usagef("--data %s: %s", f.Data, owner.Start)
 	case !owner.Standalone && absent == awaitServe:
 		return nil, &startingError{fmt.Errorf("no replica is running on %s; start it (%s)", f.Data, owner.Start)}
 	case !owner.Standalone:

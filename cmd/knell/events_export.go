@@ -150,6 +150,15 @@ func (b *progressBar) update(share float64, what string) {
 	fmt.Fprintf(b.out, "%s[%s%s] %3.0f %%  %s%s", clearLine, strings.Repeat("#", full), strings.Repeat(".", barWidth-full), 100*share, what, left)
 }
 
+// count shows how much was done of what has no known size.
+func (b *progressBar) count(what string) {
+	if b.out == nil || time.Since(b.last) < 100*time.Millisecond {
+		return
+	}
+	b.last = time.Now()
+	fmt.Fprint(b.out, clearLine, what)
+}
+
 // clear takes it away.
 func (b *progressBar) clear() {
 	if b.out != nil && !b.last.IsZero() {

@@ -113,6 +113,9 @@ func (m *Memory) Put(subject string, data []byte) uint64 {
 	return seq
 }
 
+// Begin sets the sequence of the first message of a log that is empty.
+func (m *Memory) Begin(first uint64) { m.change(func() { m.first = first }) }
+
 // SetMaxBytes limits the size of the log; what does not fit is ErrFull.
 func (m *Memory) SetMaxBytes(n int64) {
 	m.change(func() { m.maxBytes = n })

@@ -55,6 +55,8 @@ type File struct {
 	at     uint64 // sequence of the last event; Plan.After: there is none
 	events int64
 	size   int64
+
+	current bool // an event of the plan's epoch was there
 }
 
 // Open begins the file at path, or goes on with the part of it that is there. want returns the plan of a new one: it is called when
@@ -148,7 +150,7 @@ func (f *File) recover() error {
 			return err
 		}
 		e, err := parse(bytes.TrimSuffix(line, []byte("\n")))
-		if err != nil || e.seq <= f.at || !f.ours(e) {
+		if err != nil || e.seq <= f.at || !f.fits(e) {
 			break
 		}
 		f.at, f.events, f.size = e.seq, f.events+1, f.size+int64(len(line))
@@ -160,8 +162,11 @@ func (f *File) recover() error {
 	return err
 }
 
-// ours reports whether an event may be of the log that the plan names. Sealed ones do not say of which they are.
-func (f *File) ours(e *event) bool { return e.Epoch == f.Plan.Epoch || e.Sealed != "" && e.Epoch == "" }
+// fits reports whether e can be of the log that the plan names. One that was restored begins with events of earlier epochs.
+func (f *File) fits(e *event) bool {
+	f.current = f.current || e.Epoch == f.Plan.Epoch
+	return !f.current || e.Epoch == f.Plan.Epoch || e.Sealed != "" && e.Epoch == "" // which does not say of which it is
+}
 
 // At returns the sequence of the last event in the file; with none, Plan.After.
 func (f *File) At() uint64 { return f.at }
@@ -180,7 +185,7 @@ func (f *File) Append(lines [][]byte) error {
 	var last *event
 	for _, line := range [...][]byte{lines[0], lines[len(lines)-1]} {
 		e, err := parse(line)
-		if err == nil && !f.ours(e) {
+		if err == nil && !f.fits(e) {
 			err = fmt.Errorf("the log is another one now (epoch %s, not %s): it was restored, and sequences mean something else", e.Epoch, f.Plan.Epoch)
 		}
 		if err != nil {

@@ -150,7 +150,11 @@ func TestRefuses(t *testing.T) {
 	if _, err := Open(path, NDJSON, "type=x", plan); !errors.Is(err, ErrBusy) {
 		t.Errorf("two at once: %v", err)
 	}
-	other := bytes.ReplaceAll(events(11, 11)[0], []byte(epoch), []byte("aaaaaaaaaaaaaaaaaaaaaaaaaa"))
+	older := bytes.ReplaceAll(events(11, 11)[0], []byte(epoch), []byte("aaaaaaaaaaaaaaaaaaaaaaaaaa"))
+	if err := f.Append([][]byte{older, events(12, 12)[0]}); err != nil {
+		t.Errorf("a log that was restored: %v", err)
+	}
+	other := bytes.ReplaceAll(events(13, 13)[0], []byte(epoch), []byte("aaaaaaaaaaaaaaaaaaaaaaaaaa"))
 	if err := f.Append([][]byte{other}); err == nil || !strings.Contains(err.Error(), "it was restored") {
 		t.Errorf("another log: %v", err)
 	}

@@ -31,6 +31,10 @@ type Config struct {
 	// for it if that is less. Give all servers of a cluster the same.
 	MaxStore int64
 
+	// Making is the ID of the store that this server makes in its directory (see Making); "": none. Whoever connects in this process may do
+	// everything to it, and what it acknowledges is on disk when Seal has returned, not before.
+	Making string
+
 	// FixedTimers leaves nats-server's own election timers (4 to 9 seconds). Timers belong to the process: servers in one
 	// process agree about it or the later ones fail to start.
 	FixedTimers bool
@@ -225,7 +229,7 @@ func options(cfg Config, users users) (*server.Options, error) {
 	o.MaxPayload = MaxPayload
 	o.JetStream = true
 	o.StoreDir = storeDir(cfg.Dir)
-	o.SyncAlways = !(cfg.NoSync && breakable)
+	o.SyncAlways = cfg.Making == "" && !(cfg.NoSync && breakable)
 	o.JetStreamMaxStore = maxStore
 	o.JetStreamMaxMemory = maxMemory
 	o.DisableJetStreamBanner = true

@@ -70,7 +70,7 @@ func OpenExternal(cfg ExternalConfig) (*External, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkDir(cfg.Dir, marker{Mode: modeExternal, Server: cfg.Name}, time.Now()); err != nil {
+	if err := checkDir(cfg.Dir, marker{Mode: modeExternal, Server: cfg.Name}); err != nil {
 		lock.Close()
 		return nil, err
 	}

@@ -95,7 +95,7 @@ func start(ctx context.Context, cfg Config, lock *os.File) (*Server, error) {
 		return nil, err
 	}
 	// The marker is on disk before JetStream creates the first file, so no store is ever without one.
-	if err := checkMarker(cfg, time.Now()); err != nil {
+	if err := checkMarker(cfg); err != nil {
 		return nil, err
 	}
 	if err := setTimers(cfg.FixedTimers); err != nil {

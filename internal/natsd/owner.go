@@ -13,6 +13,7 @@ import (
 type Owner struct {
 	Server     string // its name
 	Standalone bool   // it is alone: whoever has the directory has the whole log
+	Closed     bool   // no server may start there
 	Start      string // how a server is started on it, such as "start with --nats-url"
 }
 
@@ -27,7 +28,7 @@ func ReadOwner(dir string) (Owner, error) {
 	if err != nil {
 		return Owner{}, fmt.Errorf("natsd: %s: %w", path, err)
 	}
-	return Owner{Server: m.Server, Standalone: m.Mode == modeStandalone, Start: m.howToStart()}, nil
+	return Owner{Server: m.Server, Standalone: m.Mode == modeStandalone, Closed: m.closed(), Start: m.howToStart()}, nil
 }
 
 // ErrInUse is what Start's error wraps when another process holds the data directory.

@@ -101,10 +101,10 @@ func keeperRights(name string) *server.Permissions {
 	}
 }
 
-// adminRights returns what is needed to move JetStream's leadership: in the system account, and nothing else.
+// adminRights returns what is needed to move JetStream's leadership and to remove a member: in the system account, and nothing else.
 func adminRights(name string) *server.Permissions {
 	return &server.Permissions{
-		Publish:   exactly([]string{askMetaMove}),
+		Publish:   exactly([]string{askMetaMove, askRemove}),
 		Subscribe: exactly([]string{adminInbox(name) + ".>", metaElected}),
 	}
 }
@@ -163,6 +163,9 @@ func setUsers(o *server.Options, cfg Config, own users) error {
 // rights returns what the replica that cfg is about may do. One that joined does not create the log: it could not say how
 // many copies there are.
 func (c *Config) rights() *server.Permissions {
+	if c.Making != "" {
+		return nil
+	}
 	if c.Join != nil {
 		return logRights(c.Name, domainPrefix, c.inbox())
 	}

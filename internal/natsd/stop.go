@@ -23,6 +23,7 @@ const (
 	askStreamInfo = "$JS.API.STREAM.INFO." + StreamName
 	askStreamMove = "$JS.API.STREAM.LEADER.STEPDOWN." + StreamName
 	askMetaMove   = server.JSApiLeaderStepDown
+	askRemove     = server.JSApiRemoveServer
 )
 
 // handOverWait bounds the wait for successors. Elections that follow a hand-over take some 20 ms; when there is nobody to
@@ -38,7 +39,7 @@ func (s *Server) Stop(ctx context.Context) error {
 			if err := s.handOver(ctx); err != nil {
 				s.log.Warnf("leadership was not handed over: %v", err)
 			}
-		})
+		}, func() {})
 	})
 	select {
 	case <-s.stopped:
@@ -51,7 +52,7 @@ func (s *Server) Stop(ctx context.Context) error {
 // Kill ends the server without a hand-over, as the other servers would see a crash: its Raft groups fall silent. It is
 // meant for tests. It returns when the server has ended and its directory is free.
 func (s *Server) Kill() {
-	s.stopOnce.Do(func() { go s.end(func() { shutdownRaftNodes(s.srv) }) })
+	s.stopOnce.Do(func() { go s.end(func() { shutdownRaftNodes(s.srv) }, func() {}) })
 	<-s.stopped
 }
 
@@ -61,8 +62,8 @@ func (s *Server) Kill() {
 //go:linkname shutdownRaftNodes github.com/nats-io/nats-server/v2/server.(*Server).shutdownRaftNodes
 func shutdownRaftNodes(*server.Server)
 
-// end calls first, shuts the server down and frees the directory.
-func (s *Server) end(first func()) {
+// end calls first, shuts the server down, calls last and frees the directory.
+func (s *Server) end(first, last func()) {
 	defer close(s.stopped)
 	first()
 	s.log.ending.Store(true)
@@ -70,6 +71,7 @@ func (s *Server) end(first func()) {
 	s.watching.Wait()
 	s.srv.Shutdown()
 	s.srv.WaitForShutdown()
+	last()
 	s.lock.Close()
 }
 

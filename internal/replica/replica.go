@@ -212,6 +212,7 @@ func (r *Replica) bringUp(ctx context.Context) error {
 	}
 	httpCfg := r.cfg.HTTP
 	httpCfg.Logger, httpCfg.Commands, httpCfg.LogCopy = r.log, r.requests.ctx, r.logCopy
+	httpCfg.RemoveMember = r.remover()
 	httpCfg.Streams, httpCfg.Version = r.streams.ctx, r.cfg.Node.Version
 	if r.local != nil {
 		r.local.gate.open(httpapi.NewLocal(r.node, httpCfg))

@@ -14,7 +14,7 @@ const (
 
 // leaves import no package of ours.
 var leaves = []string{
-	"internal/balance", "internal/export", "internal/extauthz", "internal/fence", "internal/limit", "internal/merkle", "internal/natsd",
+	"internal/backup", "internal/balance", "internal/export", "internal/extauthz", "internal/fence", "internal/limit", "internal/merkle", "internal/natsd",
 	"internal/password", "internal/revoke", "internal/structure", "internal/tap", "internal/token", "internal/trail", "internal/webhook",
 }
 
@@ -34,6 +34,7 @@ var places = []struct {
 	{name: "internal/natsd", nats: true},
 	{name: "internal/tap", nats: true},
 	{name: "internal/replica", may: []string{"..."}, nats: true},
+	{name: "internal/restore", may: []string{"events", "node", "internal/backup", "internal/natsd"}},
 	{name: "cmd/knell", may: append([]string{"..."}, loadTester...), nats: true},
 	{name: "cluster-test/...", may: []string{"...", "cluster-test/..."}, nats: true},
 }
@@ -42,13 +43,13 @@ var places = []struct {
 var loadTester = []string{"cluster-test/cluster", "cluster-test/fault", "cluster-test/history", "cluster-test/load", "cluster-test/report"}
 
 // parts are the leaves that node is made of.
-var parts = []string{"internal/fence", "internal/limit", "internal/merkle", "internal/password", "internal/revoke", "internal/token", "internal/webhook"}
+var parts = []string{"internal/backup", "internal/fence", "internal/limit", "internal/merkle", "internal/password", "internal/revoke", "internal/token", "internal/webhook"}
 
 // inTests lists what _test files of packages other than leaves may import besides.
 var inTests = append([]string{"events", "events/eventstest", "internal/natsd"}, parts...)
 
 // natsdUsers are the only packages whose non-test files may start a NATS server.
-var natsdUsers = []string{"cmd/knell", "internal/replica", "cluster-test/..."}
+var natsdUsers = []string{"cmd/knell", "internal/replica", "internal/restore", "cluster-test/..."}
 
 // checkArrows reports imports against section "Packages" of docs/design.md:
 //
