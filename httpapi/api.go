@@ -124,6 +124,8 @@ type Config struct {
 	// LogCopy returns what /status says about the copy of the log that this replica's server holds: "current", or "behind", or ""
 	// when there is none. Nil: "".
 	LogCopy func() string
+	// CertExpires returns when the certificate ends that this replica shows to the others, zero when it has none. Nil: none.
+	CertExpires func() time.Time
 	// Logger gets one debug line a request and the details of internal errors. Nil: slog.Default.
 	Logger *slog.Logger
 }
@@ -145,6 +147,7 @@ type api struct {
 	log        *slog.Logger
 	sync       string
 	logCopy    func() string
+	expires    func() time.Time
 	passwords  bool   // the password grant is on
 	metadata   []byte // of the issuer; nil when that is no URL
 	local      bool   // requests come from the operator's own machine; no token is asked for
@@ -169,6 +172,9 @@ func newAPI(n Node, cfg Config) *api {
 	}
 	if a.logCopy = cfg.LogCopy; a.logCopy == nil {
 		a.logCopy = func() string { return "" }
+	}
+	if a.expires = cfg.CertExpires; a.expires == nil {
+		a.expires = func() time.Time { return time.Time{} }
 	}
 	return a
 }

@@ -33,6 +33,7 @@ type cli struct {
 	Webhook webhookCmd `cmd:"" help:"Administer webhooks, to which events are sent, with access to the data directory."`
 	Revoke  revokeCmd  `cmd:"" help:"End sessions and tokens, with access to the data directory; returns when no replica accepts them any more."`
 	Events  eventsCmd  `cmd:"" help:"Read the audit trail: follow it, export it, count it, verify it; or let others read it."`
+	Cluster clusterCmd `cmd:"" help:"Make what the replicas of a cluster know each other by: certificates, keys, secrets; and replace it."`
 	Status  statusCmd  `cmd:"" help:"Show what a replica knows about itself and its peers."`
 	Bench   benchCmd   `cmd:"" help:"Send an installation, or a cluster of its own, a load, and measure logouts and leaks."`
 	Hash    hashCmd    `cmd:"" hidden:"" name:"hash-passwords" help:"Hash passwords for the process that started this one."`

@@ -14,7 +14,7 @@ const (
 
 // leaves import no package of ours.
 var leaves = []string{
-	"internal/balance", "internal/export", "internal/extauthz", "internal/fence", "internal/limit", "internal/merkle", "internal/natsd",
+	"internal/balance", "internal/export", "internal/extauthz", "internal/fence", "internal/identity", "internal/limit", "internal/merkle", "internal/natsd",
 	"internal/password", "internal/revoke", "internal/structure", "internal/tap", "internal/token", "internal/trail", "internal/webhook",
 }
 
@@ -33,6 +33,7 @@ var places = []struct {
 	{name: "internal/audit", may: []string{"events", "internal/merkle"}},
 	{name: "internal/natsd", nats: true},
 	{name: "internal/tap", nats: true},
+	{name: "internal/identity", nats: true},
 	{name: "internal/replica", may: []string{"..."}, nats: true},
 	{name: "cmd/knell", may: append([]string{"..."}, loadTester...), nats: true},
 	{name: "cluster-test/...", may: []string{"...", "cluster-test/..."}, nats: true},
