@@ -124,7 +124,7 @@ func (c *clusterAddCmd) Run(t *terminal) error {
 	case s.External():
 		p.reloadServers()
 	case len(added) > 0:
-		p.printf("the others have to know the new address: start each of them again, one after the other, with\n\n  --routes %s\n\n", p.routes())
+		p.printf("the others have to know the new address: start each of them again, one after the other, with\n  --routes %s\n", p.routes())
 	}
 	p.start(added, joined, nil)
 	return nil
@@ -203,7 +203,7 @@ func (c *clusterShowCmd) Run(t *terminal) error {
 		return err
 	}
 	if s.Changing {
-		fmt.Fprint(t.out, "the last change is not finished: knell cluster finish\n\n")
+		fmt.Fprint(t.out, "the last change is not finished: knell cluster finish\n")
 	}
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tWHAT\tADDRESS\tCERTIFICATE UNTIL")

@@ -41,7 +41,7 @@ func hosts(list []identity.Member) string {
 // start says how members start for the first time.
 func (g *guide) start(replicas, joined, servers []identity.Member) {
 	for _, m := range servers {
-		g.printf("\n%s: copy what is in %s/%s to /etc/nats of its machine, readable by the server alone, and start\n\n  nats-server -c /etc/nats/%s\n",
+		g.printf("%s: copy what is in %s/%s to /etc/nats of its machine, readable by the server alone, and start\n  nats-server -c /etc/nats/%s\n",
 			m.Name, g.dir, m.Name, identity.ConfigFile)
 	}
 	name := ""
@@ -67,15 +67,15 @@ func (g *guide) start(replicas, joined, servers []identity.Member) {
 		g.printf("  knell serve --name %[1]s --data data-%[1]s --identity %[1]s%[2]s --join %[3]s\n", m.Name, name, hosts(g.c.Replicas))
 	}
 	if len(joined) > 0 {
-		g.printf("\nPORT is that of --join-listen, which each replica with a copy of the log needs for them.\n")
+		g.printf("PORT is that of --join-listen, which each replica with a copy of the log needs for them.\n")
 	}
 	if !g.c.External() {
-		g.printf("\nAdd --issuer, --audience, --listen and the like as without an identity.\n")
+		g.printf("add --issuer, --audience, --listen and the like as without an identity.\n")
 	}
 }
 
 func (g *guide) copy(m identity.Member) {
-	g.printf("\n%[1]s: copy %[2]s/%[1]s to its machine, readable by knell alone, and start\n\n", m.Name, g.dir)
+	g.printf("%[1]s: copy %[2]s/%[1]s to its machine, readable by knell alone, and start\n", m.Name, g.dir)
 }
 
 // reloadServers says how NATS servers take up what has changed.
