@@ -114,10 +114,9 @@ func readLine(r io.Reader) string {
 	return string(line)
 }
 
-// TestStrangersAtTheDoor: who lacks anything of what makes a replica can neither read nor append, at no port of a cluster with mutual
-// TLS. The last of each table has it all, and shows that the others would be seen if they got in.
-func TestStrangersAtTheDoor(t *testing.T) {
-	ca, foreign, reader := newAuthority(t), newAuthority(t), newUserKey(t)
+// closedCluster runs a cluster with mutual TLS, in which reader may read. It returns what the first server has, and where one joins it.
+func closedCluster(t *testing.T, ca *authority, reader nkeys.KeyPair) (c *Cluster, joinAt string, js jetstream.JetStream) {
+	t.Helper()
 	public, err := reader.PublicKey()
 	if err != nil {
 		t.Fatal(err)
@@ -131,14 +130,22 @@ func TestStrangersAtTheDoor(t *testing.T) {
 		servers = append(servers, startTest(t, cfg))
 	}
 	nc := connectTest(t, servers[0])
-	js := createStream(t, nc, 3)
+	js = createStream(t, nc, 3)
 	retry(t, func(ctx context.Context) error {
 		_, err := publish(ctx, nc, "knell.event.before")
 		return err
 	})
+	return cfgs[0].Cluster, joins[0], js
+}
+
+// TestStrangersAtTheDoor: who lacks anything of what makes a replica can neither read nor append, at no port of a cluster with mutual
+// TLS. The last of each table has it all, and shows that the others would be seen if they got in.
+func TestStrangersAtTheDoor(t *testing.T) {
+	ca, foreign, reader := newAuthority(t), newAuthority(t), newUserKey(t)
+	cluster, joinAt, js := closedCluster(t, ca, reader)
 	begun := lastSeq(t, js)
 
-	good := certOf(t, cfgs[0].Cluster.CertFile, cfgs[0].Cluster.KeyFile)
+	good := certOf(t, cluster.CertFile, cluster.KeyFile)
 	fromCA := func(host string, end time.Time) *tls.Config {
 		cert, key := ca.filesUntil(t, host, end)
 		return certOf(t, cert, key)
@@ -177,10 +184,10 @@ func TestStrangersAtTheDoor(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			withoutKey := stranger{c.who.config, c.who.secret, nil}
-			if got := withoutKey.enter(t, cfgs[0].Cluster.Listen, true); got != c.route {
+			if got := withoutKey.enter(t, cluster.Listen, true); got != c.route {
 				t.Errorf("as a route: gets in is %v", got)
 			}
-			if got := c.who.enter(t, joins[0], false); got != c.leaf {
+			if got := c.who.enter(t, joinAt, false); got != c.leaf {
 				t.Errorf("as a leaf node: gets in is %v", got)
 			}
 		})
@@ -188,7 +195,7 @@ func TestStrangersAtTheDoor(t *testing.T) {
 	if got := lastSeq(t, js); got > begun+1 { // who has it all is a replica, and appended
 		t.Errorf("the log has grown from %d to %d", begun, got)
 	}
-	if !(&stranger{good, testSecret, nil}).enter(t, cfgs[0].Cluster.Listen, true) {
+	if !(&stranger{good, testSecret, nil}).enter(t, cluster.Listen, true) {
 		t.Error("who has it all is no route either: the test would not see who gets in")
 	}
 }
