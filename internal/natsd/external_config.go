@@ -81,7 +81,7 @@ func (s *Servers) Config(name string) string {
 }
 
 // rightsOf returns the name of the variable with the rights of a replica.
-func rightsOf(i int) string { return fmt.Sprintf("REPLICA_%d", i+1) }
+func rightsOf(i int) string { return fmt.Sprintf("R%d", i+1) }
 
 // writeRights writes what a replica may do.
 func writeRights(b *strings.Builder, i int, name string) {
