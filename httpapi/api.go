@@ -128,6 +128,8 @@ type Config struct {
 	// RemoveMember takes a replica that is gone for good out of the cluster, for local administration; an error of package node. Nil: there
 	// is no cluster.
 	RemoveMember func(ctx context.Context, name string) error
+	// CertExpires returns when the certificate ends that this replica shows to the others, zero when it has none. Nil: none.
+	CertExpires func() time.Time
 	// Logger gets one debug line a request and the details of internal errors. Nil: slog.Default.
 	Logger *slog.Logger
 }
@@ -150,6 +152,7 @@ type api struct {
 	sync       string
 	logCopy    func() string
 	remove     func(ctx context.Context, name string) error
+	expires    func() time.Time
 	passwords  bool   // the password grant is on
 	metadata   []byte // of the issuer; nil when that is no URL
 	local      bool   // requests come from the operator's own machine; no token is asked for
@@ -175,6 +178,9 @@ func newAPI(n Node, cfg Config) *api {
 	}
 	if a.logCopy = cfg.LogCopy; a.logCopy == nil {
 		a.logCopy = func() string { return "" }
+	}
+	if a.expires = cfg.CertExpires; a.expires == nil {
+		a.expires = func() time.Time { return time.Time{} }
 	}
 	return a
 }

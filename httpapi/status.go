@@ -3,6 +3,7 @@ package httpapi
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/knell-auth/knell/node"
 )
@@ -76,12 +77,18 @@ type fullStatusDocument struct {
 	Sync    string       `json:"sync"`
 	LogCopy string       `json:"log_copy,omitempty"`
 	Peers   []statusPeer `json:"peers"` // instead of the embedded one
+
+	CertExpires string `json:"cert_expires,omitempty"` // RFC 3339, of what this replica shows to the others
 }
 
 // fullStatus serves GET /admin, and GET /status on the local socket: all that the replica says about itself.
 func (a *api) fullStatus(w http.ResponseWriter, _ *http.Request) {
 	s := a.n.Status()
-	writeJSON(w, http.StatusOK, fullStatusDocument{s, s.Lease.Milliseconds(), a.sync, a.logCopy(), peersOf(s)})
+	d := fullStatusDocument{Status: s, LeaseMS: s.Lease.Milliseconds(), Sync: a.sync, LogCopy: a.logCopy(), Peers: peersOf(s)}
+	if end := a.expires(); !end.IsZero() {
+		d.CertExpires = end.UTC().Format(time.RFC3339)
+	}
+	writeJSON(w, http.StatusOK, d)
 }
 
 func peersOf(s node.Status) []statusPeer {

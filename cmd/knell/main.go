@@ -35,7 +35,7 @@ type cli struct {
 	Events  eventsCmd  `cmd:"" help:"Read the audit trail: follow it, export it, count it, verify it; or let others read it."`
 	Backup  backupCmd  `cmd:"" help:"Write a backup of the log while the replica runs, with access to the data directory, or check one."`
 	Restore restoreCmd `cmd:"" help:"Make a data directory of a backup. Every session and token ends; passwords and keys wait for new ones."`
-	Cluster clusterCmd `cmd:"" help:"Make a cluster of a standalone store, or take a replica out of one."`
+	Cluster clusterCmd `cmd:"" help:"Make and replace what the replicas of a cluster know each other by; make a cluster of a standalone store; take a replica out."`
 	Status  statusCmd  `cmd:"" help:"Show what a replica knows about itself and its peers."`
 	Bench   benchCmd   `cmd:"" help:"Send an installation, or a cluster of its own, a load, and measure logouts and leaks."`
 	Hash    hashCmd    `cmd:"" hidden:"" name:"hash-passwords" help:"Hash passwords for the process that started this one."`

@@ -89,6 +89,7 @@ func (c *serveCmd) settings() []setting {
 	}
 	here := []mode{standalone, clustered}
 	return []setting{
+		cluster("identity", k.Identity != "", joined, external), // first: it stands for others
 		cluster("cluster-listen", k.ClusterListen != ""),
 		cluster("routes", len(k.Routes) > 0),
 		cluster("join-listen", k.JoinListen != ""),

@@ -54,6 +54,7 @@ type clusterFlags struct {
 	JoinListen        address       `env:"KNELL_JOIN_LISTEN" placeholder:"ADDR" help:"Where replicas without a copy of the log join. Default: nowhere."`
 	Join              []address     `env:"KNELL_JOIN" placeholder:"ADDR" help:"Join the cluster whose replicas have these --join-listen addresses, without a copy of the log."`
 	ClusterSecretFile string        `env:"KNELL_CLUSTER_SECRET_FILE" placeholder:"FILE" help:"File with what the replicas must know to connect to each other, 16 characters or more."`
+	Identity          string        `env:"KNELL_IDENTITY" type:"path" placeholder:"DIR" help:"Directory of this replica that knell cluster made: secret, certificate, key and CA, in place of the flags for them."`
 	RouteCert         string        `env:"KNELL_ROUTE_CERT" placeholder:"FILE" help:"Certificate for connections between replicas; required unless all are on loopback."`
 	RouteKey          string        `env:"KNELL_ROUTE_KEY" placeholder:"FILE" help:"Its key."`
 	RouteCA           string        `name:"route-ca" env:"KNELL_ROUTE_CA" placeholder:"FILE" help:"The only authority that the replicas' certificates may come from."`
@@ -113,7 +114,7 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 	defer release()
 
 	r := replica.Start(cfg)
-	if cfg.TLS != nil {
+	if cfg.TLS != nil || c.Cluster.RouteCert != "" || c.Cluster.NatsCert != "" {
 		defer onHangup(r.ReloadTLS)()
 	}
 	select {

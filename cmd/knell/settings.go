@@ -37,9 +37,6 @@ const minLog = 64 << 20
 // minRetain is how long events are kept at least, if they are not kept for ever.
 const minRetain = time.Hour
 
-// minSecret is the least length of a cluster secret, in bytes.
-const minSecret = 16
-
 var namePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
 
 // config checks the settings without touching anything but the files they name, and returns what they ask for. All its
@@ -48,6 +45,9 @@ func (c *serveCmd) config() (replica.Config, error) {
 	m := c.mode()
 	if c.Name == "" && m == standalone {
 		c.Name = standaloneName
+	}
+	if err := firstError(c.takeIdentity(m)); err != nil {
+		return replica.Config{}, err
 	}
 	checks := append(append(c.checkNames(), c.Tokens.check()...), c.checkMode())
 	checks = append(append(append(checks, c.Limits.check()...), c.Edges.check()...), c.Webhooks.check())
@@ -165,11 +165,11 @@ func (f *clusterFlags) checkRoutes(m mode) error {
 	tls := f.RouteCert != "" && f.RouteKey != "" && f.RouteCA != ""
 	for _, a := range slices.Concat([]address{f.ClusterListen, f.JoinListen}, f.Routes, f.Join) {
 		if a != "" && !a.loopback() && !tls {
-			return fmt.Errorf("%s is not on loopback: connections between replicas need --route-cert, --route-key and --route-ca", a)
+			return fmt.Errorf("%s is not on loopback: connections between replicas need --identity, or --route-cert, --route-key and --route-ca", a)
 		}
 	}
 	if f.ClusterSecretFile == "" && !tls {
-		return errors.New("--cluster-secret-file is required without --route-cert: any local user could join the cluster")
+		return errors.New("--identity, or --cluster-secret-file is required without --route-cert: any local user could join the cluster")
 	}
 	return nil
 }
@@ -209,39 +209,36 @@ func (f *clusterFlags) copies(m mode) int {
 	return 1
 }
 
-// cluster returns the cluster's settings with the secret read from its file.
+// cluster returns the cluster's settings.
 func (f *clusterFlags) cluster() (*natsd.Cluster, error) {
-	secret, err := f.secret()
 	return &natsd.Cluster{
 		Name: f.ClusterName, Listen: string(f.ClusterListen), Routes: toStrings(f.Routes), JoinListen: string(f.JoinListen),
-		Secret: secret, CertFile: f.RouteCert, KeyFile: f.RouteKey, CAFile: f.RouteCA,
-	}, err
+		SecretFile: f.ClusterSecretFile, CertFile: f.RouteCert, KeyFile: f.RouteKey, CAFile: f.RouteCA,
+	}, f.checkSecret()
 }
 
 // join returns the settings of a replica that joins. A peer that has been silent for half a lease is left while there is
 // time to get the next lease from another one.
 func (f *clusterFlags) join(lease time.Duration) (*natsd.Join, error) {
-	secret, err := f.secret()
 	return &natsd.Join{
 		Name: f.ClusterName, Servers: toStrings(f.Join), Silence: lease / 2,
-		Secret: secret, CertFile: f.RouteCert, KeyFile: f.RouteKey, CAFile: f.RouteCA,
-	}, err
+		SecretFile: f.ClusterSecretFile, CertFile: f.RouteCert, KeyFile: f.RouteKey, CAFile: f.RouteCA,
+	}, f.checkSecret()
 }
 
-// secret returns what the secret's file holds, "" without one.
-func (f *clusterFlags) secret() (string, error) {
+// checkSecret checks what the secret's file holds.
+func (f *clusterFlags) checkSecret() error {
 	if f.ClusterSecretFile == "" {
-		return "", nil
+		return nil
 	}
 	data, err := os.ReadFile(f.ClusterSecretFile)
 	if err != nil {
-		return "", usagef("--cluster-secret-file: %w", err)
+		return usagef("--cluster-secret-file: %w", err)
 	}
-	secret := strings.TrimSpace(string(data))
-	if len(secret) < minSecret {
-		return "", usagef("--cluster-secret-file %s: want at least %d characters", f.ClusterSecretFile, minSecret)
+	if err := natsd.CheckSecrets(data); err != nil {
+		return usagef("--cluster-secret-file %s: %w", f.ClusterSecretFile, err)
 	}
-	return secret, nil
+	return nil
 }
 
 // toStrings returns the addresses as strings.

@@ -43,6 +43,7 @@ type replicaStatus struct {
 	Snapshot    uint64 `json:"snapshot"`
 	LogSheds    string `json:"log_sheds"`
 	Pending     int    `json:"pending_barriers"`
+	CertExpires string `json:"cert_expires"` // from the local socket only
 	Peers       []struct {
 		Node      string `json:"node"`
 		Applied   uint64 `json:"applied"`
@@ -132,6 +133,9 @@ func (s *replicaStatus) print(t *terminal) error {
 	if s.Snapshot > 0 {
 		fmt.Fprintf(w, "snapshot\tat %d\n", s.Snapshot)
 	}
+	if end, err := time.Parse(time.RFC3339, s.CertExpires); err == nil {
+		fmt.Fprintf(w, "certificate\t%s\n", validity(end, time.Now()))
+	}
 	if s.LogSheds != "" {
 		fmt.Fprintf(w, "no room\tfor %s\n", s.LogSheds)
 	}
@@ -146,4 +150,16 @@ func (s *replicaStatus) print(t *terminal) error {
 		fmt.Fprintf(w, "%s\t%d\t%s\n", p.Node, p.Applied, horizon)
 	}
 	return w.Flush()
+}
+
+// validity says how long the certificate is good that a replica shows to the others.
+func validity(end, now time.Time) string {
+	const day = 24 * time.Hour
+	switch left := end.Sub(now); {
+	case left <= 0:
+		return fmt.Sprintf("expired on %s: the others refuse new connections; renew it (knell cluster renew)", end.Format(time.DateOnly))
+	case left < 30*day:
+		return fmt.Sprintf("until %s, %d days: renew it (knell cluster renew)", end.Format(time.DateOnly), left/day)
+	}
+	return "until " + end.Format(time.DateOnly)
 }

@@ -74,10 +74,33 @@ type Cluster struct {
 	// the same machine; mutual TLS does both.
 	Secret string
 
+	// SecretFile holds the secret in place of Secret: a line for each secret that a server which dials may know, of which the first
+	// one is shown. It is read again when it changes; what is shown, and who may join, changes at the next start only.
+	SecretFile string
+
 	// CertFile, KeyFile and CAFile (PEM) turn mutual TLS on; required when Listen or a route is not on loopback. The
 	// certificate is used in both directions, so it needs both extended key usages, server and client. CAFile holds the
-	// only authorities that are trusted: use a CA of your own, for nothing else.
+	// only authorities that are trusted: use a CA of your own, for nothing else. The files are read again when they change.
 	CertFile, KeyFile, CAFile string
+}
+
+// credentials reads the files with what this server shows to others, and whom it trusts.
+func (c *Config) credentials() (*credentials, error) {
+	var files credentialFiles
+	var secret string
+	switch {
+	case c.Cluster != nil:
+		files, secret = credentialFiles{c.Cluster.CertFile, c.Cluster.KeyFile, c.Cluster.CAFile, c.Cluster.SecretFile}, c.Cluster.Secret
+	case c.Join != nil:
+		files, secret = credentialFiles{c.Join.CertFile, c.Join.KeyFile, c.Join.CAFile, c.Join.SecretFile}, c.Join.Secret
+	}
+	creds, err := loadCredentials(files, c.logger())
+	if err == nil && secret != "" {
+		p := *creds.current.Load()
+		p.secrets = []string{secret}
+		creds.current.Store(&p)
+	}
+	return creds, err
 }
 
 // User is somebody other than this process who may connect, in the account of the stream.
@@ -148,14 +171,17 @@ func (c *Cluster) validate() error {
 	if c.JoinListen != "" {
 		known = append([]string{c.JoinListen}, known...)
 	}
-	return validateLinks(c.Secret, c.CertFile, c.KeyFile, c.CAFile, append([]string{c.Listen}, known...), 1)
+	return validateLinks(c.Secret, c.SecretFile, c.CertFile, c.KeyFile, c.CAFile, append([]string{c.Listen}, known...), 1)
 }
 
 // validateLinks checks what links between servers have in common: that what leaves the machine is encrypted, and the
 // addresses, of which all but the first few must have a port.
-func validateLinks(secret, cert, key, ca string, addrs []string, portless int) error {
+func validateLinks(secret, secretFile, cert, key, ca string, addrs []string, portless int) error {
 	if secret != "" && len(secret) < minSecret {
 		return fmt.Errorf("natsd: the cluster secret has fewer than %d characters", minSecret)
+	}
+	if secret != "" && secretFile != "" {
+		return fmt.Errorf("natsd: the cluster secret and a file with it are alternatives")
 	}
 	some, all := cert != "" || key != "" || ca != "", cert != "" && key != "" && ca != ""
 	if some && !all {
@@ -212,9 +238,9 @@ var accounts = fmt.Sprintf("accounts { %s: { jetstream: enabled }, %s: {} }\nsys
 const maxMemory = 64 << 20
 
 // options returns the options of the server that cfg asks for.
-func options(cfg Config, users users) (*server.Options, error) {
+func options(cfg Config, users users, creds *credentials) (*server.Options, error) {
 	if cfg.Join != nil {
-		return joinOptions(cfg, users)
+		return joinOptions(cfg, users, creds)
 	}
 	o := &server.Options{}
 	if err := o.ProcessConfigString(accounts); err != nil {
@@ -245,10 +271,10 @@ func options(cfg Config, users users) (*server.Options, error) {
 	// Clients hear of other servers only from those that take clients.
 	o.Cluster.NoAdvertise = cfg.ClientListen == ""
 	o.JetStreamDomain = Domain
-	if err := setCluster(o, cfg.Cluster); err != nil {
+	if err := setCluster(o, cfg.Cluster, creds); err != nil {
 		return nil, err
 	}
-	return o, setJoinListener(o, cfg.Cluster)
+	return o, setJoinListener(o, cfg.Cluster, creds)
 }
 
 // setClientListener fills in where clients connect.
@@ -275,7 +301,7 @@ func setClientListener(o *server.Options, cfg Config) error {
 }
 
 // setCluster fills in the routes.
-func setCluster(o *server.Options, c *Cluster) error {
+func setCluster(o *server.Options, c *Cluster, creds *credentials) error {
 	host, port, err := splitAddr(c.Listen)
 	if err != nil {
 		return err
@@ -286,18 +312,20 @@ func setCluster(o *server.Options, c *Cluster) error {
 	// leave two connections idle, as an account uses only one of them.
 	o.Cluster.PoolSize = 1
 	o.Cluster.Compression.Mode = server.CompressionOff
-	if c.Secret != "" {
-		o.Cluster.Username, o.Cluster.Password = secretUser, c.Secret
+	secret := creds.secret()
+	if secret != "" {
+		o.Cluster.Username, o.Cluster.Password = secretUser, secret
+		o.CustomRouterAuthentication = routeSecrets{creds}
 	}
 	for _, r := range c.Routes {
 		u := &url.URL{Scheme: "nats-route", Host: r}
-		if c.Secret != "" {
-			u.User = url.UserPassword(secretUser, c.Secret)
+		if secret != "" {
+			u.User = url.UserPassword(secretUser, secret)
 		}
 		o.Routes = append(o.Routes, u)
 	}
 	if c.CertFile != "" {
-		o.Cluster.TLSConfig, err = routeTLS(c)
+		o.Cluster.TLSConfig, err = creds.routeTLS(c.Routes)
 	}
 	return err
 }
@@ -311,11 +339,10 @@ func serverPort(port int) int {
 }
 
 // redactions returns the texts that must not be logged. The secret of a server that joins is never sent or printed.
-func (c *Config) redactions() []string {
-	if c.Cluster == nil || c.Cluster.Secret == "" {
+func (c *Config) redactions(secret string) []string {
+	if c.Cluster == nil || secret == "" {
 		return nil
 	}
-	s := c.Cluster.Secret
-	_, escaped, _ := strings.Cut(url.UserPassword("u", s).String(), ":")
-	return []string{s, escaped, url.QueryEscape(s)}
+	_, escaped, _ := strings.Cut(url.UserPassword("u", secret).String(), ":")
+	return []string{secret, escaped, url.QueryEscape(secret)}
 }

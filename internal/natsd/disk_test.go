@@ -12,7 +12,7 @@ import (
 // says just this is shown by the disk-full scenarios of cluster-test.
 func TestDiskFailed(t *testing.T) {
 	var reasons []string
-	l := newServerLog(Config{Name: "a", Dir: t.TempDir(), DiskFailed: func(reason string) { reasons = append(reasons, reason) }})
+	l := newServerLog(Config{Name: "a", Dir: t.TempDir(), DiskFailed: func(reason string) { reasons = append(reasons, reason) }}, "")
 	l.Errorf("Error trying to connect: %v", errors.New("refused"))
 	l.Errorf("RAFT [a - S-R3F] Critical write error: %v", errors.New("no space left on device"))
 	l.Errorf("JetStream cluster meta group critical write error: %v", errors.New("input/output error"))
@@ -39,7 +39,7 @@ func TestRemedy(t *testing.T) {
 // A server that does not find the others yet is no matter for an operator; one that has not found them for long is.
 func TestComplaints(t *testing.T) {
 	var out bytes.Buffer
-	l := newServerLog(Config{Name: "a", Logger: slog.New(slog.NewTextHandler(&out, nil))})
+	l := newServerLog(Config{Name: "a", Logger: slog.New(slog.NewTextHandler(&out, nil))}, "")
 	l.Errorf("Error trying to connect to route (attempt %v): %v", 1, errors.New("refused"))
 	l.Warnf("%s", "Metalayer blocking snapshot starting")
 	if out.Len() > 0 {

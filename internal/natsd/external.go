@@ -3,6 +3,7 @@ package natsd
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
 )
 
 // ExternalConfig describes NATS servers that somebody else runs, and how this replica presents itself to them.
@@ -40,6 +42,11 @@ type External struct {
 	lock *os.File
 	opts []nats.Option // how to authenticate
 	stop sync.Once
+
+	creds    *credentials
+	poke     chan struct{}  // holds a token when the credentials are to be looked at
+	watching sync.WaitGroup // the watch of the credentials
+	ending   chan struct{}  // closed when it has to end
 }
 
 // How the replica holds its connection. A server that is paused, or cut off from the replica, is noticed by its silence, and
@@ -66,6 +73,13 @@ func OpenExternal(cfg ExternalConfig) (*External, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	creds, err := loadCredentials(credentialFiles{cert: cfg.CertFile, key: cfg.KeyFile, ca: cfg.CAFile}, cfg.Logger)
+	if err != nil {
+		return nil, err
+	}
 	lock, err := lockDir(cfg.Dir)
 	if err != nil {
 		return nil, err
@@ -74,9 +88,10 @@ func OpenExternal(cfg ExternalConfig) (*External, error) {
 		lock.Close()
 		return nil, err
 	}
-	e := &External{cfg: cfg, log: cfg.Logger, lock: lock, opts: opts}
-	if e.log == nil {
-		e.log = slog.New(slog.DiscardHandler)
+	e := &External{cfg: cfg, log: cfg.Logger, lock: lock, opts: append(opts, creds.secure()...), creds: creds,
+		poke: make(chan struct{}, 1), ending: make(chan struct{})}
+	if creds.files != (credentialFiles{}) {
+		e.watching.Go(func() { creds.watch(e.ending, e.poke) })
 	}
 	return e, nil
 }
@@ -138,33 +153,46 @@ func (c *ExternalConfig) options() ([]nats.Option, error) {
 		}
 		opts = append(opts, nats.UserCredentials(c.CredsFile))
 	case c.NkeyFile != "":
-		o, err := nats.NkeyOptionFromSeed(c.NkeyFile)
+		pair, public, err := readUserKey(c.NkeyFile)
 		if err != nil {
 			return nil, fmt.Errorf("natsd: NKey for NATS: %s: %w", c.NkeyFile, err)
 		}
-		opts = append(opts, o)
+		opts = append(opts, nats.Nkey(public, pair.Sign))
 	case c.User != "":
 		opts = append(opts, nats.UserInfo(c.User, c.Password))
 	}
-	if c.CAFile == "" && c.CertFile == "" {
-		return opts, nil
+	return opts, nil
+}
+
+// readUserKey reads the seed of a user. The key stays what it was at the start: nats.go would read the seed again and sign with a new
+// one in the name of the old.
+func readUserKey(file string) (nkeys.KeyPair, string, error) {
+	seed, err := readRegular(file)
+	if err != nil {
+		return nil, "", err
 	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if c.CAFile != "" {
-		pool, err := readCA(c.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("natsd: CA of the NATS servers: %w", err)
-		}
-		config.RootCAs = pool
+	pair, err := nkeys.ParseDecoratedUserNKey(seed)
+	if err != nil {
+		return nil, "", err
 	}
-	if c.CertFile != "" {
-		cert, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("natsd: certificate for NATS: %w", err)
-		}
-		config.Certificates = []tls.Certificate{cert}
+	public, err := pair.PublicKey()
+	return pair, public, err
+}
+
+// secure returns how to use TLS with what the files hold at the time of each connection.
+func (c *credentials) secure() []nats.Option {
+	var cert nats.TLSCertHandler
+	var trusted nats.RootCAsHandler
+	if c.files.cert != "" {
+		cert = func() (tls.Certificate, error) { return *c.current.Load().cert, nil }
 	}
-	return append(opts, nats.Secure(config)), nil
+	if c.files.ca != "" {
+		trusted = func() (*x509.CertPool, error) { return c.current.Load().trusted, nil }
+	}
+	if cert == nil && trusted == nil {
+		return nil
+	}
+	return []nats.Option{nats.ClientTLSConfig(cert, trusted)}
 }
 
 // Connect returns a connection that has all rights that a replica needs, to servers that have JetStream. It reconnects for
@@ -271,9 +299,24 @@ func (e *External) TrimLog(context.Context, uint64) error { return ErrNoCopy }
 
 // Stop frees the data directory. Connections are for their owners to close.
 func (e *External) Stop(context.Context) error {
-	e.stop.Do(func() { e.lock.Close() })
+	e.stop.Do(func() {
+		close(e.ending)
+		e.watching.Wait()
+		e.lock.Close()
+	})
 	return nil
 }
+
+// Reload has the files of certificate and CA looked at now. It does not wait for that.
+func (e *External) Reload() {
+	select {
+	case e.poke <- struct{}{}:
+	default:
+	}
+}
+
+// CertExpires returns when the certificate ends that this replica shows to the servers; zero: it has none.
+func (e *External) CertExpires() time.Time { return e.creds.expires() }
 
 // ClientURL returns the URLs of the servers, separated by commas.
 func (e *External) ClientURL() string { return strings.Join(e.cfg.URLs, ",") }

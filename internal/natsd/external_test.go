@@ -95,7 +95,7 @@ func TestExternalAsDocumented(t *testing.T) {
 			"server_name: n1", fmt.Sprintf("server_name: n%d", i+1),
 			"0.0.0.0:4222", clients[i], "0.0.0.0:6222", routes[i],
 			"n1.example:6222", routes[0], "n2.example:6222", routes[1], "n3.example:6222", routes[2],
-			"/etc/nats/cert.pem", cert, "/etc/nats/key.pem", key, "/etc/nats/ca.pem", ca.file,
+			"/etc/nats/route.pem", cert, "/etc/nats/route-key.pem", key, "/etc/nats/ca.pem", ca.file,
 			"/var/lib/nats", t.TempDir(),
 			"UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4", public,
 		).Replace(documented(t))
@@ -117,12 +117,23 @@ func TestExternalAsDocumented(t *testing.T) {
 	})
 }
 
-// TestDocumentedRights: the rights of the documentation are those of an embedded replica.
+// TestDocumentedRights: the configuration of the documentation is the one that is written for an operator, and its rights are those of
+// an embedded replica.
 func TestDocumentedRights(t *testing.T) {
+	written := Servers{
+		Name:    "knell-nats",
+		Servers: []ExternalServer{{"n1", "n1.example:4222"}, {"n2", "n2.example:4222"}, {"n3", "n3.example:4222"}},
+		Replicas: []ExternalReplica{
+			{"r1", []string{"UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"}},
+		},
+	}
+	if got, want := documented(t), written.Config("n1"); got != want {
+		t.Errorf("documented:\n%s\nwritten:\n%s", got, want)
+	}
 	o := &server.Options{}
-	if err := o.ProcessConfigString(strings.NewReplacer(
-		"verify: true", "", `cert_file: "/etc/nats/cert.pem", key_file: "/etc/nats/key.pem", ca_file: "/etc/nats/ca.pem"`, "",
-		"tls {", "authorization {").Replace(documented(t))); err != nil {
+	if err := o.ProcessConfigString(strings.NewReplacer("verify: true", "", "tls {", "authorization {",
+		`cert_file: "/etc/nats/route.pem", key_file: "/etc/nats/route-key.pem", ca_file: "/etc/nats/ca.pem", min_version: "1.3"`, "",
+	).Replace(documented(t))); err != nil {
 		t.Fatal(err)
 	}
 	if len(o.Nkeys) != 1 || o.Nkeys[0].Permissions == nil {
@@ -313,7 +324,7 @@ func TestOpenExternalFails(t *testing.T) {
 		{ExternalConfig{URLs: good, Name: "r1", Dir: "d", CredsFile: file + "x"}, "no such file"},
 		{ExternalConfig{URLs: good, Name: "r1", Dir: "d", NkeyFile: file}, "NKey for NATS: " + file},
 		{ExternalConfig{URLs: good, Name: "r1", Dir: "d", CAFile: file}, "no certificate in " + file},
-		{ExternalConfig{URLs: good, Name: "r1", Dir: "d", CertFile: file, KeyFile: file}, "certificate for NATS"},
+		{ExternalConfig{URLs: good, Name: "r1", Dir: "d", CertFile: file, KeyFile: file}, "certificate " + file},
 		{ExternalConfig{URLs: good, Name: "r1", Dir: busy}, "in use"},
 		{ExternalConfig{URLs: good, Name: "r1", Dir: standalone}, "another kind (standalone): start without"},
 		{ExternalConfig{URLs: good, Name: "r2", Dir: busy}, "in use"},

@@ -19,10 +19,11 @@ type Join struct {
 	Servers []string // host:port of the JoinListen of the cluster's servers; at least one
 	// Secret is the cluster's; it is proven, not sent. Without TLS the proof can be relayed, and a weak secret be guessed from what
 	// is seen on the way: as with Cluster.Secret, only mutual TLS keeps a hostile process on the same machine out.
-	Secret string
+	Secret     string
+	SecretFile string // in place of Secret: the first line of a file; see Cluster.SecretFile
 
 	// CertFile, KeyFile and CAFile (PEM) turn mutual TLS on; required unless all Servers are on loopback. CAFile is that of
-	// the cluster, and the certificate may have any name.
+	// the cluster, and the certificate may have any name or none. The files are read again when they change.
 	CertFile, KeyFile, CAFile string
 
 	// Silence is how long the server that this one is attached to may send nothing before the next one is tried: it may be
@@ -55,7 +56,7 @@ func (j *Join) validate() error {
 	if j.Silence <= 0 {
 		return fmt.Errorf("natsd: Silence %v: want more than nothing", j.Silence)
 	}
-	return validateLinks(j.Secret, j.CertFile, j.KeyFile, j.CAFile, j.Servers, 0)
+	return validateLinks(j.Secret, j.SecretFile, j.CertFile, j.KeyFile, j.CAFile, j.Servers, 0)
 }
 
 // joinKey returns the key that servers which join a cluster sign with. All of them have the same, as they have the
@@ -70,7 +71,7 @@ func joinKey(cluster, secret string) (nkeys.KeyPair, error) {
 }
 
 // joinOptions returns the options of a server that joins.
-func joinOptions(cfg Config, users users) (*server.Options, error) {
+func joinOptions(cfg Config, users users, creds *credentials) (*server.Options, error) {
 	o := &server.Options{}
 	if err := o.ProcessConfigString(fmt.Sprintf("accounts { %s: {}, %s: {} }\nsystem_account: %s\n",
 		Account, systemAccount, systemAccount)); err != nil {
@@ -83,7 +84,7 @@ func joinOptions(cfg Config, users users) (*server.Options, error) {
 	if err := setUsers(o, cfg, users); err != nil {
 		return nil, err
 	}
-	key, err := joinKey(cfg.Join.Name, cfg.Join.Secret)
+	key, err := joinKey(cfg.Join.Name, creds.secret())
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +98,7 @@ func joinOptions(cfg Config, users users) (*server.Options, error) {
 		remote.URLs = append(remote.URLs, &url.URL{Scheme: "nats-leaf", Host: s})
 	}
 	if cfg.Join.CertFile != "" {
-		if remote.TLSConfig, err = mutualTLS(cfg.Join.CertFile, cfg.Join.KeyFile, cfg.Join.CAFile); err != nil {
+		if remote.TLSConfig, err = creds.joinTLS(cfg.Join.Servers); err != nil {
 			return nil, err
 		}
 		remote.TLS = true
@@ -110,7 +111,7 @@ func joinOptions(cfg Config, users users) (*server.Options, error) {
 }
 
 // setJoinListener fills in where servers without a copy of the log join, and what they may do.
-func setJoinListener(o *server.Options, c *Cluster) error {
+func setJoinListener(o *server.Options, c *Cluster, creds *credentials) error {
 	if c.JoinListen == "" {
 		return nil
 	}
@@ -123,11 +124,23 @@ func setJoinListener(o *server.Options, c *Cluster) error {
 	o.LeafNode.NoAdvertise = true
 	o.LeafNode.Compression.Mode = server.CompressionOff
 	if c.CertFile != "" {
-		if o.LeafNode.TLSConfig, err = mutualTLS(c.CertFile, c.KeyFile, c.CAFile); err != nil {
+		o.LeafNode.TLSConfig = creds.mutualTLS(nil, nil)
+	}
+	secrets := creds.current.Load().secrets
+	if len(secrets) == 0 {
+		secrets = []string{""}
+	}
+	for _, secret := range secrets {
+		if err := addJoinKey(o, c.Name, secret); err != nil {
 			return err
 		}
 	}
-	key, err := joinKey(c.Name, c.Secret)
+	return nil
+}
+
+// addJoinKey lets in who joins with a secret.
+func addJoinKey(o *server.Options, cluster, secret string) error {
+	key, err := joinKey(cluster, secret)
 	if err != nil {
 		return err
 	}

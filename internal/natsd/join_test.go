@@ -211,7 +211,12 @@ func TestJoinHeld(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := joinOptions(Config{Name: "rogue", Join: &Join{Name: "test", Servers: []string{cfgs[0].Cluster.JoinListen}, Secret: testSecret}}, users)
+	cfg := Config{Name: "rogue", Join: &Join{Name: "test", Servers: []string{cfgs[0].Cluster.JoinListen}, Secret: testSecret}}
+	creds, err := cfg.credentials()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := joinOptions(cfg, users, creds)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +233,7 @@ func TestJoinHeld(t *testing.T) {
 		srv.Shutdown()
 		srv.WaitForShutdown()
 	})
-	rogue := &Server{name: "rogue", srv: srv, users: users, log: newServerLog(Config{Name: "rogue"}), inbox: "_INBOX"}
+	rogue := &Server{name: "rogue", srv: srv, users: users, log: newServerLog(Config{Name: "rogue"}, ""), inbox: "_INBOX"}
 	nc, listener := connectTest(t, rogue), connectTest(t, hub)
 	heard, err := listener.SubscribeSync("knell.live.>")
 	if err != nil {

@@ -29,8 +29,8 @@ type serverLog struct {
 	began      time.Time
 }
 
-func newServerLog(cfg Config) *serverLog {
-	l := &serverLog{log: cfg.logger().With("server", cfg.Name), redact: cfg.redactions(), fatal: make(chan error, 1), began: time.Now(),
+func newServerLog(cfg Config, secret string) *serverLog {
+	l := &serverLog{log: cfg.logger().With("server", cfg.Name), redact: cfg.redactions(secret), fatal: make(chan error, 1), began: time.Now(),
 		joins: cfg.Join != nil}
 	l.hideKeys = l.joins || cfg.Cluster != nil && cfg.Cluster.JoinListen != ""
 	l.diskFailed = cfg.DiskFailed
@@ -100,6 +100,9 @@ var quiet = map[string]bool{
 	"Error trying to connect to route":                         false,
 	"Waiting for routing to be established":                    false,
 	"JetStream has not established contact with a meta leader": false,
+	// They are, by credentials.verifyServer.
+	"TLS certificate chain and hostname of solicited routes will not be verified":    true,
+	"TLS certificate chain and hostname of solicited leafnodes will not be verified": true,
 }
 
 // complain writes what the server complains about, as a debug record when it means nothing to an operator.

@@ -51,12 +51,14 @@ type Server struct {
 	lock     *os.File
 	maxStore int64
 
-	inbox      string         // prefix of the replica's reply subjects
-	api        string         // prefix of the JetStream API's subjects
-	clientAddr string         // "" without ClientListen
-	routeAddr  string         // "" when standalone
-	watching   sync.WaitGroup // the watch of a server that joins
-	ending     chan struct{}  // closed when the watch has to end
+	inbox      string // prefix of the replica's reply subjects
+	api        string // prefix of the JetStream API's subjects
+	clientAddr string // "" without ClientListen
+	routeAddr  string // "" when standalone
+	creds      *credentials
+	poke       chan struct{}  // holds a token when the credentials are to be looked at
+	watching   sync.WaitGroup // the watches of a server that joins, and of the credentials
+	ending     chan struct{}  // closed when the watches have to end
 	stopOnce   sync.Once      // the first of Stop and Kill decides how the server ends
 	stopped    chan struct{}  // closed when the server has ended and the directory is free
 }
@@ -86,7 +88,11 @@ func start(ctx context.Context, cfg Config, lock *os.File) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts, err := options(cfg, users)
+	creds, err := cfg.credentials()
+	if err != nil {
+		return nil, err
+	}
+	opts, err := options(cfg, users, creds)
 	if err != nil {
 		return nil, err
 	}
@@ -106,8 +112,8 @@ func start(ctx context.Context, cfg Config, lock *os.File) (*Server, error) {
 		return nil, fmt.Errorf("natsd: server options: %w", err)
 	}
 	s := &Server{name: cfg.Name, srv: srv, users: users, lock: lock, inbox: cfg.inbox(), api: cfg.api(),
-		maxStore: opts.JetStreamMaxStore, ending: make(chan struct{}), stopped: make(chan struct{})}
-	s.log = newServerLog(cfg)
+		maxStore: opts.JetStreamMaxStore, creds: creds, poke: make(chan struct{}, 1), ending: make(chan struct{}), stopped: make(chan struct{})}
+	s.log = newServerLog(cfg, creds.secret())
 	s.others = cfg.others()
 	srv.SetLogger(s.log, false, false)
 	srv.Start()
@@ -124,6 +130,9 @@ func start(ctx context.Context, cfg Config, lock *os.File) (*Server, error) {
 	}
 	if cfg.Join != nil {
 		s.watching.Go(func() { s.watch(cfg.Join.Silence) })
+	}
+	if creds.files != (credentialFiles{}) {
+		s.watching.Go(func() { creds.watch(s.ending, s.poke) })
 	}
 	return s, nil
 }
@@ -211,6 +220,17 @@ func (s *Server) Listens() []string {
 	}
 	return list
 }
+
+// Reload has the files with what this server shows to others, and whom it trusts, looked at now. It does not wait for that.
+func (s *Server) Reload() {
+	select {
+	case s.poke <- struct{}{}:
+	default:
+	}
+}
+
+// CertExpires returns when the certificate ends that this server shows to other servers; zero: it has none.
+func (s *Server) CertExpires() time.Time { return s.creds.expires() }
 
 // MaxStore returns the number of bytes that JetStream may use here, which is the upper bound of the stream's MaxBytes.
 func (s *Server) MaxStore() int64 { return s.maxStore }

@@ -102,7 +102,7 @@ func TestNoSync(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := options(Config{Dir: t.TempDir(), Name: "n1", NoSync: true}, users)
+	o, err := options(Config{Dir: t.TempDir(), Name: "n1", NoSync: true}, users, &credentials{})
 	if err != nil || o.SyncAlways == breakable {
 		t.Errorf("SyncAlways is %v in a build that is breakable: %v (%v)", o.SyncAlways, breakable, err)
 	}

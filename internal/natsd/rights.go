@@ -10,6 +10,9 @@ import (
 // inProcessOnly is nats-server's name for the connection type; a name that it does not know fails the start.
 const inProcessOnly = "IN_PROCESS"
 
+// clientOnly is nats-server's name for the connection type of NATS clients: who may connect may not be a leaf node.
+const clientOnly = "STANDARD"
+
 // snapshotStreamName is the stream with the snapshots of what the log means.
 const snapshotStreamName = StreamName + "_SNAPSHOTS"
 
@@ -152,10 +155,11 @@ func setUsers(o *server.Options, cfg Config, own users) error {
 			AllowedConnectionTypes: inProcess})
 	}
 	for _, u := range cfg.Users {
-		o.Nkeys = append(o.Nkeys, &server.NkeyUser{Nkey: u.Key, Account: accounts[Account], Permissions: &server.Permissions{
-			Publish:   exactly(u.Publish),
-			Subscribe: exactly(u.Subscribe),
-		}})
+		o.Nkeys = append(o.Nkeys, &server.NkeyUser{Nkey: u.Key, Account: accounts[Account],
+			AllowedConnectionTypes: map[string]struct{}{clientOnly: {}}, Permissions: &server.Permissions{
+				Publish:   exactly(u.Publish),
+				Subscribe: exactly(u.Subscribe),
+			}})
 	}
 	return nil
 }

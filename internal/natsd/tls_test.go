@@ -39,11 +39,16 @@ func newAuthority(t testing.TB) *authority {
 
 // files issues a certificate for a host and returns the paths of it and its key.
 func (a *authority) files(t testing.TB, host string) (cert, key string) {
-	template := &x509.Certificate{Subject: pkix.Name{CommonName: host},
+	return a.filesUntil(t, host, time.Time{})
+}
+
+// filesUntil is files for a certificate that ends at a time; zero: in an hour. Without a host it is one for clients.
+func (a *authority) filesUntil(t testing.TB, host string, end time.Time) (cert, key string) {
+	template := &x509.Certificate{NotAfter: end, Subject: pkix.Name{CommonName: host},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
 	if ip := net.ParseIP(host); ip != nil {
 		template.IPAddresses = []net.IP{ip}
-	} else {
+	} else if host != "" {
 		template.DNSNames = []string{host}
 	}
 	dir := t.TempDir()
@@ -64,7 +69,10 @@ func (a *authority) issue(t testing.TB, template *x509.Certificate, file string)
 		t.Fatal(err)
 	}
 	template.SerialNumber = big.NewInt(1)
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	template.NotBefore = time.Now().Add(-time.Hour)
+	if template.NotAfter.IsZero() {
+		template.NotAfter = time.Now().Add(time.Hour)
+	}
 	parent, signer := a.cert, a.key
 	if parent == nil {
 		parent, signer = template, key

@@ -104,6 +104,8 @@ type natsServer interface {
 	ClientURL() string // "" when clients cannot connect
 	RouteAddr() string // "" when there are no routes
 	Listens() []string // host:port of each listener, and of servers elsewhere
+	Reload()           // looks at the files of its identity
+	CertExpires() time.Time
 }
 
 // Start begins to start a replica and returns at once: HTTP is answered from now on, green on /livez, 503 on the rest
@@ -213,6 +215,7 @@ func (r *Replica) bringUp(ctx context.Context) error {
 	httpCfg := r.cfg.HTTP
 	httpCfg.Logger, httpCfg.Commands, httpCfg.LogCopy = r.log, r.requests.ctx, r.logCopy
 	httpCfg.RemoveMember = r.remover()
+	httpCfg.CertExpires = r.server.CertExpires
 	httpCfg.Streams, httpCfg.Version = r.streams.ctx, r.cfg.Node.Version
 	if r.local != nil {
 		r.local.gate.open(httpapi.NewLocal(r.node, httpCfg))

@@ -134,11 +134,16 @@ func (r *Replica) watchPair(ctx context.Context, p *pair, poke <-chan struct{}) 
 	}
 }
 
-// ReloadTLS has the files of the certificate looked at now. It does not wait for that, and does nothing without TLS.
+// ReloadTLS has the files of certificates looked at now: that of HTTPS and those of the replica's identity. It does not wait for that.
 func (r *Replica) ReloadTLS() {
 	select {
 	case r.poke <- struct{}{}:
 	default:
+	}
+	select {
+	case <-r.ready:
+		r.server.Reload()
+	default: // the server may not be there yet, and reads its files when it starts
 	}
 }
 

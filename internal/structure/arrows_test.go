@@ -14,7 +14,8 @@ const (
 
 // leaves import no package of ours.
 var leaves = []string{
-	"internal/backup", "internal/balance", "internal/export", "internal/extauthz", "internal/fence", "internal/limit", "internal/merkle", "internal/natsd",
+	"internal/backup", "internal/balance", "internal/export", "internal/extauthz", "internal/fence", "internal/identity", "internal/limit", "internal/merkle",
+	"internal/natsd",
 	"internal/password", "internal/revoke", "internal/structure", "internal/tap", "internal/token", "internal/trail", "internal/webhook",
 }
 
@@ -33,6 +34,7 @@ var places = []struct {
 	{name: "internal/audit", may: []string{"events", "internal/merkle"}},
 	{name: "internal/natsd", nats: true},
 	{name: "internal/tap", nats: true},
+	{name: "internal/identity", nats: true},
 	{name: "internal/replica", may: []string{"..."}, nats: true},
 	{name: "internal/restore", may: []string{"events", "node", "internal/backup", "internal/natsd"}},
 	{name: "cmd/knell", may: append([]string{"..."}, loadTester...), nats: true},

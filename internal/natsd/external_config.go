@@ -1,0 +1,109 @@
+package natsd
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+)
+
+// Servers describes NATS servers that are set up for Knell and nothing else.
+type Servers struct {
+	Name     string // of the cluster
+	Servers  []ExternalServer
+	Replicas []ExternalReplica
+}
+
+// ExternalServer is one of them. Its routes are on the port 2000 above that for clients, as 6222 is above 4222.
+type ExternalServer struct{ Name, Address string } // host:port for clients
+
+// ExternalReplica is a replica on them, with public NKeys ("U..."): several while they are changed.
+type ExternalReplica struct {
+	Name string
+	Keys []string
+}
+
+// routesAbove is the distance of the port for routes from that for clients.
+const routesAbove = 2000
+
+// Where the servers' files are.
+const (
+	externalFiles = "/etc/nats"
+	externalStore = "/var/lib/nats"
+)
+
+// remarks say what some rights are for; r1 stands for the replica.
+var remarks = map[string]string{
+	"knell.node.r1":                         "nobody beats for another",
+	"knell.report.*.r1":                     "to anybody, from oneself",
+	"knell.snapshot.*.r1.*":                 "snapshots of the state, which consumers of events must not read",
+	"$JS.API.STREAM.CREATE.KNELL":           "only until the stream is there",
+	"$JS.API.STREAM.CREATE.KNELL_TILES":     "the same",
+	"$JS.API.STREAM.CREATE.KNELL_SNAPSHOTS": "the same",
+	"$JS.API.STREAM.PURGE.KNELL":            "see --retain",
+}
+
+// Config returns the configuration file of the server with this name: mutual TLS for clients and routes, synced writes, and for each
+// replica a user with the rights that it has on an embedded server, which are the least.
+func (s *Servers) Config(name string) string {
+	var b strings.Builder
+	var client string
+	var routes []string
+	for _, o := range s.Servers {
+		host, port, _ := net.SplitHostPort(o.Address)
+		n, _ := strconv.Atoi(port)
+		routes = append(routes, fmt.Sprintf("%q", "nats://"+net.JoinHostPort(host, strconv.Itoa(n+routesAbove))))
+		if o.Name == name {
+			client = port
+			fmt.Fprintf(&b, "server_name: %s\nlisten: \"0.0.0.0:%s\"\n", name, port)
+		}
+	}
+	files := fmt.Sprintf("cert_file: %q, key_file: %q, ca_file: %q, min_version: \"1.3\"",
+		externalFiles+"/route.pem", externalFiles+"/route-key.pem", externalFiles+"/ca.pem")
+	fmt.Fprintf(&b, "tls {\n  %s\n  verify: true\n}\n", files)
+	if len(s.Servers) > 1 {
+		n, _ := strconv.Atoi(client)
+		fmt.Fprintf(&b, "\ncluster {\n  name: %s\n  listen: \"0.0.0.0:%d\"\n  routes: [%s]\n  tls {\n    %s\n  }\n}\n",
+			s.Name, n+routesAbove, strings.Join(routes, ", "), files)
+	}
+	fmt.Fprintf(&b, "\njetstream {\n  store_dir: %q\n  sync_interval: always   # an acknowledged logout survives a power failure\n}\n", externalStore)
+	for i, r := range s.Replicas {
+		writeRights(&b, i, r.Name)
+	}
+	fmt.Fprintf(&b, "\nsystem_account: %[1]s\naccounts {\n  %[1]s: {}\n  %[2]s: {\n    jetstream: enabled\n    users: [\n", systemAccount, Account)
+	for i, r := range s.Replicas {
+		for _, key := range r.Keys {
+			fmt.Fprintf(&b, "      { nkey: %q, permissions: $%s }   # %s\n", key, rightsOf(i), r.Name)
+		}
+	}
+	b.WriteString("    ]\n  }\n}\n")
+	return b.String()
+}
+
+// rightsOf returns the name of the variable with the rights of a replica.
+func rightsOf(i int) string { return fmt.Sprintf("R%d", i+1) }
+
+// writeRights writes what a replica may do.
+func writeRights(b *strings.Builder, i int, name string) {
+	r := replicaRights(name)
+	fmt.Fprintf(b, "\n# What the replica %s may do.\n%s: {\n  publish: {\n", name, rightsOf(i))
+	writeSubjects(b, name, "allow", r.Publish.Allow)
+	writeSubjects(b, name, "deny", r.Publish.Deny)
+	b.WriteString("  }\n  subscribe: {\n")
+	writeSubjects(b, name, "allow", r.Subscribe.Allow)
+	b.WriteString("  }\n}\n")
+}
+
+func writeSubjects(b *strings.Builder, name, what string, subjects []string) {
+	fmt.Fprintf(b, "    %s: [\n", what)
+	for _, s := range subjects {
+		line := fmt.Sprintf("      %q", s)
+		for about, remark := range remarks {
+			if strings.ReplaceAll(strings.ReplaceAll(about, ".r1", "."+name), "_r1.", "_"+name+".") == s {
+				line += "   # " + remark
+			}
+		}
+		b.WriteString(line + "\n")
+	}
+	b.WriteString("    ]\n")
+}
