@@ -20,7 +20,7 @@ func TestHostileSnapshots(t *testing.T) {
 	head, end := len(snapshotKind)+1, len(whole)-sha256.Size
 	random := rand.New(rand.NewPCG(5, 5))
 	read, refused := 0, 0
-	for i := range 800 {
+	for i := range 300 {
 		data := append([]byte(nil), whole[:end]...)
 		at := head + random.IntN(end-head)
 		switch length := random.IntN(12); i % 4 {

@@ -99,12 +99,12 @@ func TestPace(t *testing.T) {
 		least   time.Duration
 		most    time.Duration
 	}{
-		"signs of life":            {func(int) string { return "PING\r\n" }, 12_000, 1990 * time.Millisecond, 3 * time.Second},
-		"requests":                 {func(int) string { return "PUB $JS.API.CONSUMER.MSG.NEXT.KNELL.siem-9 _EVENTS.siem.a 0\r\n\r\n" }, 12_000, 1990 * time.Millisecond, 3 * time.Second},
-		"questions":                {func(int) string { return "PUB $JS.API.CONSUMER.INFO.KNELL.siem-9 _EVENTS.siem.a 0\r\n\r\n" }, 600, 1990 * time.Millisecond, 3 * time.Second},
-		"one acknowledgement":      {func(int) string { return "PUB $JS.ACK.KNELL.siem-9.1.5.1.17.0 0\r\n\r\n" }, 12_000, 1990 * time.Millisecond, 3 * time.Second},
-		"many of work in progress": {func(int) string { return "PUB $JS.ACK.KNELL.siem-9.1.5.1.17.0 4\r\n+WPI\r\n" }, 12_000, 1990 * time.Millisecond, 3 * time.Second},
-		"acknowledgements":         {func(i int) string { return fmt.Sprintf("PUB $JS.ACK.KNELL.siem-9.1.%d.1.17.0 0\r\n\r\n", i+1) }, 12_000, 0, 0},
+		"signs of life":            {func(int) string { return "PING\r\n" }, 4500, 490 * time.Millisecond, time.Second},
+		"requests":                 {func(int) string { return "PUB $JS.API.CONSUMER.MSG.NEXT.KNELL.siem-9 _EVENTS.siem.a 0\r\n\r\n" }, 4500, 490 * time.Millisecond, time.Second},
+		"questions":                {func(int) string { return "PUB $JS.API.CONSUMER.INFO.KNELL.siem-9 _EVENTS.siem.a 0\r\n\r\n" }, 225, 490 * time.Millisecond, time.Second},
+		"one acknowledgement":      {func(int) string { return "PUB $JS.ACK.KNELL.siem-9.1.5.1.17.0 0\r\n\r\n" }, 4500, 490 * time.Millisecond, time.Second},
+		"many of work in progress": {func(int) string { return "PUB $JS.ACK.KNELL.siem-9.1.5.1.17.0 4\r\n+WPI\r\n" }, 4500, 490 * time.Millisecond, time.Second},
+		"acknowledgements":         {func(i int) string { return fmt.Sprintf("PUB $JS.ACK.KNELL.siem-9.1.%d.1.17.0 0\r\n\r\n", i+1) }, 4500, 0, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var all strings.Builder
