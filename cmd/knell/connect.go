@@ -141,7 +141,7 @@ func (f *dataFlags) first(ctx context.Context, absent absence) (*admin, error) {
 		}
 		return f.offline(ctx, name)
 	}
-	return nil, usagef("--data %s: no replica has run here", f.Data)
+	return nil, usagef("--data %s: no replica has run here; name the data directory of one (--data or KNELL_DATA)", f.Data)
 }
 
 // probe asks the replica something that it answers only when it has started. The error is a startingError while it can't.
