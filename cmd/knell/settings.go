@@ -73,6 +73,9 @@ func (c *serveCmd) config() (replica.Config, error) {
 		HTTP:        httpapi.Config{Sync: c.External.sync(), PasswordGrant: c.Tokens.PasswordGrant},
 	}
 	cfg.Node.Retention.Age = time.Duration(c.Cluster.Retain)
+	if err := oftener(&cfg.Node.Retention); err != nil {
+		return replica.Config{}, err
+	}
 	cfg.Node.Limits, cfg.HTTP.Origins = c.Limits.limits(), c.Edges.CORSOrigin
 	cfg.Node.Limits.Webhooks, cfg.Node.Recording = c.Webhooks.webhooks(), c.Privacy.recording()
 	if c.Edges.TLSCert != "" {
