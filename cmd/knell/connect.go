@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/knell-auth/knell/internal/natsd"
+	"github.com/knell-auth/knell/internal/password"
 	"github.com/knell-auth/knell/internal/replica"
 	"github.com/knell-auth/knell/node"
 )
@@ -168,7 +169,8 @@ func (f *dataFlags) offline(ctx context.Context, name string) (*admin, error) {
 		// Nobody else holds a lease on a standalone store, so there is nothing to wait for with a long one.
 		Node: node.Config{
 			Issuer: "local", Audience: "local", Lease: minLeaseAlone, Build: node.Build{Version: version()},
-			Limits: node.Limits{Webhooks: node.Webhooks{Off: true}}, // it does not know where they may go
+			Password: password.Config{Params: hashParams},
+			Limits:   node.Limits{Webhooks: node.Webhooks{Off: true}}, // it does not know where they may go
 		},
 	})
 	stop := func() error {

@@ -130,7 +130,7 @@ func (f *tokenFlags) node() node.Config {
 		Issuer: f.Issuer, Audience: f.Audience, Alg: f.SigningAlg, Basic: f.Basic,
 		AccessTTL: f.AccessTTL, RefreshIdle: f.RefreshIdle, SessionTTL: f.SessionTTL, Grace: f.Grace,
 		Remembered: node.Remembered{Idle: f.RememberIdle, TTL: f.RememberTTL},
-		Password:   password.Config{Workers: f.HashWorkers},
+		Password:   password.Config{Workers: f.HashWorkers, Params: hashParams},
 	}
 	if f.Grace == 0 { // there, zero is the default
 		cfg.Grace = -1
