@@ -54,7 +54,7 @@ var table = []struct {
 	{node.ErrTrimmed, answer{status: http.StatusGone,
 		text: "the log does not go back so far any more: 0 is the position before the oldest event that it has"}},
 	{node.ErrNoLeaf, answer{status: http.StatusNotFound, text: "the tree of the log has no such leaf, tile or size"}},
-	{node.ErrNotFound, answer{status: http.StatusNotFound, text: "there is no such user, client, session or webhook"}},
+	{node.ErrNotFound, answer{status: http.StatusNotFound, text: "there is no such user, client, session, webhook or grant"}},
 
 	// A context that ended leaves the outcome unknown.
 	{context.DeadlineExceeded, unavailable("this took too long; it is not known whether it was carried out")},

@@ -160,7 +160,7 @@ func setPosition(to *uint64, name, text string) error {
 func setID(to *events.ID, name, text string) error {
 	id, err := events.ParseID(text)
 	if err != nil || id.IsZero() {
-		return badRequest("%q must be an id", name)
+		return badRequest("%q must be an id, 26 letters and digits; a name is none", name)
 	}
 	*to = id
 	return nil

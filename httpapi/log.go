@@ -34,11 +34,12 @@ type logEnd struct {
 	Digest   string `json:"digest"`
 	Applied  string `json:"applied_digest,omitempty"`
 	Withheld uint64 `json:"withheld"`
+	After    uint64 `json:"after,omitempty"`
 }
 
 // serve answers with the log as this replica understands it: NDJSON, one event a line with its sequence, whether and why it
 // is void, and the CloudEvent unless it is a replica's own affair; secret events are left out. The last line, the only one
-// with a member "end", gives the digest. Query: after and up_to, both sequences; without them the whole log.
+// with a member "end", gives the digest, and the sequence behind which it began. Query: after and up_to, both sequences; without them the whole log.
 func (h *logHandler) serve(w http.ResponseWriter, r *http.Request) {
 	after, upTo, err := logRange(r.URL.RawQuery)
 	if err != nil {
@@ -54,7 +55,7 @@ func (h *logHandler) serve(w http.ResponseWriter, r *http.Request) {
 		return out.write(logLine{e.Seq, e.ID.String(), e.Type, e.Void, e.Event})
 	})
 	if err == nil {
-		line := logEnd{Seq: end.Seq, Digest: end.Digest.String(), Withheld: end.Withheld}
+		line := logEnd{Seq: end.Seq, Digest: end.Digest.String(), Withheld: end.Withheld, After: after}
 		if end.Applied != (events.ID{}) {
 			line.Applied = end.Applied.String()
 		}

@@ -119,6 +119,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.Recording.Address, RecordPlain)
 	setDefault(&c.Recording.Agent, RecordPlain)
 	setDefault(&c.Retention.Every, defaultSnapshotEvery)
+	setDefault(&c.Retention.Look, defaultLook)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

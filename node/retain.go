@@ -18,15 +18,16 @@ type Retention struct {
 	Age   time.Duration // events that are older, by the clocks of most replicas, may be removed; 0: none are. Give all replicas the same
 	// Trim removes the messages before a sequence from the log. nil: another replica does.
 	Trim func(ctx context.Context, first uint64) error
+	Look time.Duration // how often there may be something to do; 0: 5 s
 }
 
 const (
 	defaultSnapshotEvery = 250_000
 	minRetention         = time.Minute // of Age: log time is known by the minute
 
-	retainEvery  = 5 * time.Second // how often there may be something to do
-	retainPause  = time.Minute     // after something failed
-	snapshotKept = 3               // snapshots that are kept, at least
+	defaultLook  = 5 * time.Second
+	retainPause  = 12 // looks that are left out after something failed
+	snapshotKept = 3  // snapshots that are kept, at least
 	// trimOverdue is after how many messages the others remove what the one who decided to has not.
 	trimOverdue = 500
 	// foldShare is which part of a core the making of a snapshot takes while it reads the log: one in so many.
@@ -46,7 +47,7 @@ func (n *Node) retain() {
 	if n.cfg.Retention.Store == nil {
 		return
 	}
-	tick := time.NewTicker(retainEvery)
+	tick := time.NewTicker(n.cfg.Retention.Look)
 	defer tick.Stop()
 	for {
 		select {
@@ -60,7 +61,7 @@ func (n *Node) retain() {
 		}
 		n.log.Warn("snapshots and trimming: trying again later", "error", err)
 		select {
-		case <-time.After(retainPause):
+		case <-time.After(retainPause * n.cfg.Retention.Look):
 		case <-n.ctx.Done():
 			return
 		}

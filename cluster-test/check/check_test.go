@@ -91,7 +91,7 @@ func (c *scenario) add(words []string) error {
 		return nil
 	case "options":
 		return c.options(words[1:])
-	case "log", "end":
+	case "log", "end", "trimmed":
 		return c.logs.add(words)
 	case "fault":
 		c.h.Faults = append(c.h.Faults, history.Fault{

@@ -31,14 +31,14 @@ func Logs(h *history.History, logs []*history.Log, o Options) []Violation {
 	return append(found, strangers(h, lives)...)
 }
 
-// agreement checks that each log is complete and folds to what its replica holds, and that all are the same.
+// agreement checks that each log is complete from where it was read and folds to what its replica holds, and that all are the same.
 func agreement(logs []*history.Log) []Violation {
 	var found []Violation
 	report := func(l *history.Log, format string, args ...any) {
 		found = append(found, Violation{Claim: C4, Text: fmt.Sprintf("log of replica %d: ", l.Replica) + fmt.Sprintf(format, args...)})
 	}
 	for _, l := range logs {
-		last := uint64(0)
+		last := l.After
 		for _, e := range l.Events {
 			if e.Seq <= last {
 				report(l, "event %d comes after event %d", e.Seq, last)
@@ -46,8 +46,8 @@ func agreement(logs []*history.Log) []Violation {
 			}
 			last = e.Seq
 		}
-		if n := uint64(len(l.Events)) + l.Withheld; n != l.Last || last > l.Last {
-			report(l, "%d events and %d withheld do not fill the %d sequences", len(l.Events), l.Withheld, l.Last)
+		if n := uint64(len(l.Events)) + l.Withheld; n != l.Last-l.After || last > l.Last {
+			report(l, "%d events and %d withheld do not fill the %d sequences", len(l.Events), l.Withheld, l.Last-l.After)
 		}
 		if l.Applied != "" && l.Applied != l.Digest {
 			report(l, "the replica's state at %d is not what its log means (digest %s, not %s)", l.Last, l.Applied, l.Digest)
@@ -131,7 +131,7 @@ const (
 func livesIn(log *history.Log) map[string]*life {
 	lives := map[string]*life{}
 	users := map[string][]*life{}
-	for _, e := range log.Events {
+	for _, e := range slices.Concat(log.Before, log.Events) {
 		switch e.Type {
 		case started, refreshed, revoked:
 			l := lives[e.Session]

@@ -18,7 +18,8 @@ type logs struct {
 	ends    [3]bool
 }
 
-// add understands the commands "log" and "end".
+// add understands the commands "log", "end", and "trimmed", which says that the log was read behind a sequence: what it has up to there was
+// got before.
 func (l *logs) add(words []string) error {
 	l.written = true
 	at := []int{0, 1, 2}
@@ -31,6 +32,10 @@ func (l *logs) add(words []string) error {
 		return err
 	}
 	for _, i := range at {
+		if words[0] == "trimmed" {
+			l.all3[i].After = seq
+			continue
+		}
 		if words[0] == "end" || len(words) == 2 || strings.Contains(words[2], "=") {
 			err = l.end(i, seq, words[2:])
 		} else {
@@ -107,6 +112,13 @@ func (l *logs) all() []*history.Log {
 				log.Last = log.Events[last-1].Seq
 			}
 			log.Digest, log.Withheld = "d", log.Last-uint64(last)
+		}
+		if log.After > 0 {
+			n, _ := slices.BinarySearchFunc(log.Events, log.After+1, func(e history.Event, seq uint64) int { return cmp.Compare(e.Seq, seq) })
+			log.Before, log.Events = log.Events[:n:n], log.Events[n:]
+			if !l.ends[i] {
+				log.Withheld = log.Last - log.After - uint64(len(log.Events))
+			}
 		}
 		all = append(all, log)
 	}

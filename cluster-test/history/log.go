@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 )
 
 // Event is one event in the log of the cluster, with what a replica made of it.
@@ -22,10 +24,14 @@ type Event struct {
 	Generation    int32
 }
 
-// Log is the log as one replica has it, from its beginning.
+// Log is the log as one replica has it.
 type Log struct {
 	Replica int8
-	Events  []Event // without those that hold secrets
+	// After is the sequence behind which it was read: 0, its beginning, unless it was trimmed. Then Before has the public events up to
+	// there, as a reader got them while the log had them.
+	After  uint64
+	Before []Event
+	Events []Event // without those that hold secrets
 	// Last is the sequence to which it was read, Digest the digest that reading it gave, and Applied the one that the replica
 	// itself had there, "" when it had forgotten that.
 	Last            uint64
@@ -45,6 +51,7 @@ type logLine struct {
 		Digest   string `json:"digest"`
 		Applied  string `json:"applied_digest"`
 		Withheld uint64 `json:"withheld"`
+		After    uint64 `json:"after"`
 	} `json:"end"`
 }
 
@@ -63,7 +70,7 @@ func ReadLog(r io.Reader, replica int8) (*Log, error) {
 			return nil, fmt.Errorf("history: log of replica %d: line %d: %w", replica, n, err)
 		}
 		if end := in.End; end != nil {
-			l.Last, l.Digest, l.Applied, l.Withheld = end.Seq, end.Digest, end.Applied, end.Withheld
+			l.Last, l.Digest, l.Applied, l.Withheld, l.After = end.Seq, end.Digest, end.Applied, end.Withheld, end.After
 			return l, nil
 		}
 		e, err := in.event()
@@ -85,15 +92,43 @@ func (in *logLine) event() (Event, error) {
 	sum := sha256.Sum256(in.Event)
 	e.Sum = [16]byte(sum[:16])
 	var body struct {
-		Data struct {
-			Session    string `json:"session"`
-			User       string `json:"user"`
-			Generation int32  `json:"generation"`
-		} `json:"data"`
+		Data about `json:"data"`
 	}
 	if err := json.Unmarshal(in.Event, &body); err != nil {
 		return e, fmt.Errorf("event %d: %w", in.Seq, err)
 	}
-	e.Session, e.User, e.Generation = body.Data.Session, body.Data.User, body.Data.Generation
+	body.Data.note(&e)
 	return e, nil
+}
+
+// about is what an event says that it is about.
+type about struct {
+	Session    string `json:"session"`
+	User       string `json:"user"`
+	Generation int32  `json:"generation"`
+}
+
+func (a *about) note(e *Event) { e.Session, e.User, e.Generation = a.Session, a.User, a.Generation }
+
+// ReadPage reads what a replica has answered on GET /events, as NDJSON. Sums are zero: such a reader is told more than an event's bytes.
+func ReadPage(r io.Reader) ([]Event, error) {
+	var events []Event
+	for dec := json.NewDecoder(r); ; {
+		var in struct {
+			Sequence, ID, Type, Void string
+			Data                     about
+		}
+		if err := dec.Decode(&in); errors.Is(err, io.EOF) {
+			return events, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("history: line %d of a page: %w", len(events)+1, err)
+		}
+		seq, err := strconv.ParseUint(in.Sequence, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("history: line %d of a page: sequence: %w", len(events)+1, err)
+		}
+		e := Event{Seq: seq, ID: in.ID, Type: strings.TrimPrefix(in.Type, typePrefix), Void: in.Void}
+		in.Data.note(&e)
+		events = append(events, e)
+	}
 }

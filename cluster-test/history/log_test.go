@@ -61,3 +61,40 @@ func TestReadLogs(t *testing.T) {
 		t.Error("a file that was cut off was read")
 	}
 }
+
+const somePage = `{"sequence":"00000000000000000002","specversion":"1.0","id":"x","type":"knell.session.started","data":{"session":"s","user":"u"}}
+{"sequence":"00000000000000000003","void":"changed","id":"b","type":"knell.session.refreshed","data":{"session":"s","generation":1}}
+`
+
+// A log that was trimmed has what a reader of events got of it before.
+func TestReadTrimmedLogs(t *testing.T) {
+	dir := t.TempDir()
+	for path, text := range map[string]string{
+		LogFile(dir, 0): strings.Replace(someLog, `{"seq":1,"id":"a","type":"knell.log.started"}`+"\n", "", 1) + `{"end":{"seq":4,"after":2}}`,
+		TrailFile(dir):  somePage,
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	logs, err := ReadLogs(dir)
+	if err != nil || len(logs) != 1 {
+		t.Fatalf("%v, %v", logs, err)
+	}
+	l := logs[0]
+	want := Event{Seq: 2, ID: "x", Type: "session.started", Session: "s", User: "u"}
+	if l.After != 2 || len(l.Events) != 2 || len(l.Before) != 1 || l.Before[0] != want {
+		t.Errorf("%+v", l)
+	}
+	for _, page := range []string{"{", `{"sequence":"x"}`, `{"id":"x"}`} {
+		if events, err := ReadPage(strings.NewReader(page)); err == nil {
+			t.Errorf("%q was read: %v", page, events)
+		}
+	}
+	if err := os.WriteFile(TrailFile(dir), []byte("no event\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadLogs(dir); err == nil {
+		t.Error("a trail that is none was read")
+	}
+}

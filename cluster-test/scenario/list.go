@@ -31,6 +31,7 @@ func All() []Scenario {
 		streams(),
 		webhooks(),
 		consumers(),
+		retention(),
 	)
 }
 

@@ -20,29 +20,27 @@ import (
 const socketName = "admin.sock"
 
 // readLogs reads the log as each replica has it, up to the greatest sequence that all have applied, and keeps it in dir. What
-// was acknowledged before Probe succeeded is in it: a logout there returned after all had applied it.
-func readLogs(ctx context.Context, c *cluster.Cluster, dir string) ([]*history.Log, error) {
+// was acknowledged before Probe succeeded is in it: a logout there returned after all had applied it. Of a log that was trimmed, after is
+// a sequence from which on all have it.
+func readLogs(ctx context.Context, c *cluster.Cluster, dir string, after uint64) ([]*history.Log, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var upTo uint64
 	for i, r := range c.Replicas {
-		applied, err := applied(ctx, r)
+		e, err := extentOf(ctx, r)
 		if err != nil {
 			return nil, fmt.Errorf("replica %d: %w", i, err)
 		}
-		if i == 0 || applied < upTo {
-			upTo = applied
+		if i == 0 || e.Applied < upTo {
+			upTo = e.Applied
 		}
 	}
-	var logs []*history.Log
 	for i, r := range c.Replicas {
-		l, err := readLog(ctx, r, i, upTo, history.LogFile(dir, i))
-		if err != nil {
+		if _, err := readLog(ctx, r, i, after, upTo, history.LogFile(dir, i)); err != nil {
 			return nil, err
 		}
-		logs = append(logs, l)
 	}
-	return logs, nil
+	return history.ReadLogs(dir)
 }
 
 // send sends a request to the local administration of a replica. The caller closes the answer's body.
@@ -80,26 +78,29 @@ func ask(ctx context.Context, r *cluster.Replica, path string, take func(io.Read
 	return take(resp.Body)
 }
 
-// applied returns how far a replica is.
-func applied(ctx context.Context, r *cluster.Replica) (uint64, error) {
-	var s struct {
-		Applied uint64 `json:"applied"`
-	}
-	err := ask(ctx, r, "/status", func(body io.Reader) error { return json.NewDecoder(body).Decode(&s) })
-	if err == nil && s.Applied == 0 {
+// extent is which part of the log a replica knows.
+type extent struct {
+	Applied  uint64 `json:"applied"`
+	First    uint64 `json:"log_first"`
+	Snapshot uint64 `json:"snapshot"` // the newest that most replicas have made
+}
+
+func extentOf(ctx context.Context, r *cluster.Replica) (e extent, err error) {
+	err = ask(ctx, r, "/status", func(body io.Reader) error { return json.NewDecoder(body).Decode(&e) })
+	if err == nil && e.Applied == 0 {
 		err = errors.New("it has applied nothing")
 	}
-	return s.Applied, err
+	return e, err
 }
 
 // readLog reads the log of a replica and keeps its text.
-func readLog(ctx context.Context, r *cluster.Replica, i int, upTo uint64, path string) (*history.Log, error) {
+func readLog(ctx context.Context, r *cluster.Replica, i int, after, upTo uint64, path string) (*history.Log, error) {
 	f, err := os.Create(path)
 	if err != nil {
 		return nil, err
 	}
 	var l *history.Log
-	err = ask(ctx, r, fmt.Sprintf("/log?up_to=%d", upTo), func(body io.Reader) error {
+	err = ask(ctx, r, fmt.Sprintf("/log?after=%d&up_to=%d", after, upTo), func(body io.Reader) error {
 		var err error
 		l, err = history.ReadLog(io.TeeReader(body, f), int8(i))
 		return err

@@ -225,7 +225,11 @@ func conduct(ctx context.Context, s Scenario, set Settings, dir string, rec *his
 	if err := aftermath(ctx, c, t); err != nil {
 		return nil, err
 	}
-	return readLogs(ctx, c, dir)
+	after, err := x.trail.finish(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return readLogs(ctx, c, dir, after)
 }
 
 // aftermath looks at everything that was acknowledged, once all faults have ended.

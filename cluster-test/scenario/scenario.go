@@ -50,6 +50,7 @@ type experiment struct {
 	long  bool
 	rng   *rand.Rand
 	rec   *history.Recorder
+	trail *trail // of a scenario in which the log is trimmed
 	builds
 }
 

@@ -225,7 +225,7 @@ func (t *tail) compare(ctx context.Context, log *history.Log) error {
 
 // settledLog returns the log as a replica has it now.
 func settledLog(ctx context.Context, r *cluster.Replica) (*history.Log, error) {
-	upTo, err := applied(ctx, r)
+	e, err := extentOf(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -234,5 +234,5 @@ func settledLog(ctx context.Context, r *cluster.Replica) (*history.Log, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	return readLog(ctx, r, 0, upTo, filepath.Join(dir, "log"))
+	return readLog(ctx, r, 0, 0, e.Applied, filepath.Join(dir, "log"))
 }

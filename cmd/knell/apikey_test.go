@@ -58,6 +58,7 @@ func checkAPIKeys(t *testing.T, dir, base string, expect func(code int, text, in
 
 // checkRoles gives alice roles and takes them away. Its scope is notes afterwards.
 func checkRoles(expect func(code int, text, input string, args ...string)) {
+	expect(0, `alice has roles "reader" and scopes "profile,notes,reports"`, "", "user", "roles", "alice", "--scope", "profile", "--scope", "notes,reports")
 	expect(0, `alice has roles "reader" and scopes "notes"`, "", "user", "roles", "alice", "--scope", "notes")
 	expect(0, `alice has roles "" and scopes "notes"`, "", "user", "roles", "alice", "--role=")
 	expect(0, `role reader gives scopes "reports,profile"`, "", "role", "set", "reader", "--scope", "reports,profile")

@@ -16,6 +16,7 @@ import (
 // TestBench starts a cluster of its own under load, pauses a replica, interrupts it when both show, and looks at what is
 // reported and what is left.
 func TestBench(t *testing.T) {
+	t.Parallel() // so that they wait together, when all others are done
 	dir := t.TempDir()
 	self, err := os.Executable()
 	if err != nil {

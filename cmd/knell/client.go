@@ -170,9 +170,9 @@ func (c *clientShowCmd) Run(ctx context.Context, t *terminal) error {
 // clientUpdateCmd replaces what is given. That a list is emptied has to be said.
 type clientUpdateCmd struct {
 	clientFlags `embed:""`
-	ClientName  *string   `placeholder:"NAME" help:"What people see when they log in through it."`
-	Redirects   *[]string `name:"redirect-uri" sep:"none" placeholder:"URI" help:"The redirect URIs from now on; --redirect-uri= for none. Default: as they are."`
-	Scopes      *[]string `name:"scope" placeholder:"SCOPE" help:"The scopes from now on; --scope= for none. Default: as they are."`
+	ClientName  *string `placeholder:"NAME" help:"What people see when they log in through it."`
+	Redirects   listing `name:"redirect-uri" sep:"none" placeholder:"URI" help:"The redirect URIs from now on; --redirect-uri= for none. Default: as they are."`
+	Scopes      listing `name:"scope" placeholder:"SCOPE" help:"The scopes from now on; --scope= for none. Default: as they are."`
 }
 
 // Run changes the client.
@@ -182,10 +182,10 @@ func (c *clientUpdateCmd) Run(ctx context.Context, t *terminal) error {
 		change["name"] = *c.ClientName
 	}
 	if c.Redirects != nil {
-		change["redirect_uris"] = given(*c.Redirects)
+		change["redirect_uris"] = given(c.Redirects)
 	}
 	if c.Scopes != nil {
-		change["scopes"] = given(*c.Scopes)
+		change["scopes"] = given(c.Scopes)
 	}
 	if len(change) == 0 {
 		return usagef("give --client-name, --redirect-uri, --scope or several of them")

@@ -30,8 +30,9 @@ func TestClientCommands(t *testing.T) {
 	expect(0, `"name": "Service"`, "show", "svc")
 	expect(1, "there is no such", "show", "nobody")
 
-	expect(0, "changed client svc", "update", "svc", "--client-name", "", "--scope", "jobs,notes")
+	expect(0, "changed client svc", "update", "svc", "--client-name", "", "--scope", "jobs", "--scope", "notes")
 	expect(0, `"name": ""`, "show", "svc")
+	expect(0, "jobs,notes", "list")
 	expect(0, "changed client shop", "update", "shop", "--redirect-uri=")
 	expect(0, `"redirect_uris": []`, "show", "shop")
 	expect(2, "give --client-name", "update", "svc")

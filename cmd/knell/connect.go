@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/knell-auth/knell/internal/natsd"
+	"github.com/knell-auth/knell/internal/password"
 	"github.com/knell-auth/knell/internal/replica"
 	"github.com/knell-auth/knell/node"
 )
@@ -143,7 +144,7 @@ func (f *dataFlags) first(ctx context.Context, absent absence) (*admin, error) {
 		}
 		return f.offline(ctx, name)
 	}
-	return nil, usagef("--data %s: no replica has run here", f.Data)
+	return nil, usagef("--data %s: no replica has run here; name the data directory of one (--data or KNELL_DATA)", f.Data)
 }
 
 // probe asks the replica something that it answers only when it has started. The error is a startingError while it can't.
@@ -170,7 +171,8 @@ func (f *dataFlags) offline(ctx context.Context, name string) (*admin, error) {
 		// Nobody else holds a lease on a standalone store, so there is nothing to wait for with a long one.
 		Node: node.Config{
 			Issuer: "local", Audience: "local", Lease: minLeaseAlone, Build: node.Build{Version: version()},
-			Limits: node.Limits{Webhooks: node.Webhooks{Off: true}}, // it does not know where they may go
+			Password: password.Config{Params: hashParams},
+			Limits:   node.Limits{Webhooks: node.Webhooks{Off: true}}, // it does not know where they may go
 		},
 	})
 	stop := func() error {

@@ -228,7 +228,7 @@ func (c *devCmd) start(l *listeners, dir string, t *terminal) (*demo, error) {
 	if d.hashers, err = hashers(log); err != nil {
 		return nil, err
 	}
-	hasher := password.New(password.Config{Elsewhere: d.hashers}) // one for all: they share this machine's cores
+	hasher := password.New(password.Config{Elsewhere: d.hashers, Params: hashParams}) // one for all: they share this machine's cores
 	for i, r := range l.replicas {
 		name := fmt.Sprintf("replica-%d", i+1)
 		cfg := replica.Config{

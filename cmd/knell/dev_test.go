@@ -32,11 +32,17 @@ func login(t *testing.T, base, name, password string, want int) {
 // anyPorts are the flags that make a demonstration listen on free ports.
 var anyPorts = []string{"--listen=127.0.0.1:0", "--replica-listen=127.0.0.1:0,127.0.0.1:0,127.0.0.1:0", "--nats-listen=127.0.0.1:0"}
 
-// TestDev runs the demonstration with its story, logs the demo accounts in and stops it.
+// TestDev runs the demonstration with its story, logs the demo accounts in, does what docs/tutorial.md does, and stops it.
 func TestDev(t *testing.T) {
+	t.Parallel()
 	tmp := t.TempDir()
 	p := launch(t, tmp, append([]string{"dev"}, anyPorts...)...)
-	front := strings.Fields(p.await(t, "load balancer"))[2]
+	var bases []string // of the balancer and the replicas
+	for _, what := range []string{"load balancer", "replica 1", "replica 2", "replica 3"} {
+		fields := strings.Fields(p.await(t, what))
+		bases = append(bases, fields[len(fields)-1])
+	}
+	front := bases[0]
 	p.await(t, "logout returned in")
 	p.await(t, "Ctrl-C")
 	login(t, front, "alice", "wonderland-1865", 200)
@@ -50,6 +56,7 @@ func TestDev(t *testing.T) {
 	if resp.StatusCode != 200 {
 		t.Errorf("the client's login answers %d", resp.StatusCode)
 	}
+	t.Run("tutorial", func(t *testing.T) { tutorial(t, bases) })
 
 	code, out := p.stop(t, syscall.SIGINT)
 	if code != 0 {
@@ -68,24 +75,20 @@ func TestDev(t *testing.T) {
 	}
 }
 
-// TestStoryOnly: a continuous build can run the story and go on.
-func TestStoryOnly(t *testing.T) {
-	code, out := once(t, t.TempDir(), "", append([]string{"dev", "--story-only"}, anyPorts...)...)
+// TestDevKeepsData: a continuous build can run the story alone and go on. With --data the accounts are there again, and serve refuses the
+// directory.
+func TestDevKeepsData(t *testing.T) {
+	tmp := t.TempDir()
+	args := append([]string{"dev", "--data", "demo"}, anyPorts...)
+	code, out := once(t, tmp, "", append(args, "--story-only")...)
 	if code != 0 || !strings.Contains(out, "logout returned in") || strings.Contains(out, "curl") {
 		t.Errorf("exit %d:\n%s", code, out)
 	}
-}
-
-// TestDevKeepsData: with --data the accounts and their sessions are there again, and serve refuses the directory.
-func TestDevKeepsData(t *testing.T) {
-	tmp := t.TempDir()
-	args := append([]string{"dev", "--data", "demo", "--quiet"}, anyPorts...)
-	for range 2 {
-		p := launch(t, tmp, args...)
-		login(t, strings.Fields(p.await(t, "ready: "))[1], "alice", "wonderland-1865", 200)
-		if code, out := p.stop(t, syscall.SIGTERM); code != 0 || strings.Count(out, "\n") != 1 {
-			t.Fatalf("exit %d:\n%s", code, out)
-		}
+	args = append(args, "--quiet")
+	p := launch(t, tmp, args...)
+	login(t, strings.Fields(p.await(t, "ready: "))[1], "alice", "wonderland-1865", 200)
+	if code, out := p.stop(t, syscall.SIGTERM); code != 0 || strings.Count(out, "\n") != 1 {
+		t.Fatalf("exit %d:\n%s", code, out)
 	}
 	for _, data := range []string{"demo", "demo/replica-1"} {
 		if code, out := once(t, tmp, "", "serve", "--data", data, "--listen", "127.0.0.1:0"); code != exitUsage || !strings.Contains(out, "public") {
@@ -154,6 +157,7 @@ func TestStoryNoticesLies(t *testing.T) {
 // TestDevLeavesNothing: a demonstration whose output nobody can read ends and says so, and one that is told twice to stop
 // does that at once. Neither leaves its directory behind.
 func TestDevLeavesNothing(t *testing.T) {
+	t.Parallel()
 	args := append([]string{"dev", "--story-only"}, anyPorts...)
 	check := func(t *testing.T, tmp string) {
 		t.Helper()

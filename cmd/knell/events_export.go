@@ -53,7 +53,7 @@ func (c *eventsExportCmd) Run(ctx context.Context, t *terminal) error {
 		})
 		switch {
 		case errors.Is(err, fs.ErrExist):
-			return usagef("--out %s: it is there already", c.Out)
+			return usagef("--out %s: it is there already; remove it, or name another file", c.Out)
 		case errors.Is(err, export.ErrOther):
 			return usagef("%w; give the same flags as then, or --restart", err)
 		case err != nil:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,7 +98,7 @@ func (c *eventsGrantCmd) Run(ctx context.Context, t *terminal) error {
 			return err
 		}
 	}
-	return errors.Join(out.write(t, secret), explainGrant(t, &g, account != nil))
+	return errors.Join(out.write(t, secret), explainGrant(t, &g, cmp.Or(c.Out, "FILE"), account != nil))
 }
 
 // parseSince reads a time, or a length of time before now.
@@ -174,16 +175,16 @@ func (g *eventGrant) requests(api string) []string {
 	return []string{api + ".CONSUMER.MSG.NEXT." + of, api + ".CONSUMER.INFO." + of, api + ".CONSUMER.RESET." + of, "$JS.ACK." + of + ".>"}
 }
 
-// explainGrant says on standard error how to use a grant.
-func explainGrant(t *terminal, g *eventGrant, signed bool) error {
+// explainGrant says on standard error how to use a grant whose secret is in a file.
+func explainGrant(t *terminal, g *eventGrant, file string, signed bool) error {
 	var b strings.Builder
-	flag, server := "--nkey "+g.Name+".nk", "nats://REPLICA:PORT"
+	flag, where, server := "--nkey "+file, ", at a replica with --nats-listen", "nats://REPLICA:PORT"
 	if g.Outside {
-		server = "nats://..."
+		where, server = "", "nats://..."
 	}
 	switch {
 	case signed && g.Outside:
-		flag = "--creds " + g.Name + ".creds"
+		flag = "--creds " + file
 		fmt.Fprintf(&b, "the account of these credentials has to import what the account of the log exports (docs/consumers.md):\n%s", exports(g, "the account's public key"))
 	case g.Outside:
 		fmt.Fprintf(&b, "for nats-server.conf, the account of the log:\n%s%s", exports(g, "EVENTS_"+g.Name), importing(g))
@@ -191,8 +192,8 @@ func explainGrant(t *terminal, g *eventGrant, signed bool) error {
 	if g.Outside {
 		flag += " --js-api-prefix " + readerAPI
 	}
-	fmt.Fprintf(&b, "to read:\n  nats --server %s %s --inbox-prefix %s consumer next %s %s --count 10 --ack\n",
-		server, flag, g.Inbox, g.Stream, g.Consumer)
+	fmt.Fprintf(&b, "to read%s:\n  nats --server %s %s --inbox-prefix %s consumer next %s %s --count 10 --ack\n",
+		where, server, flag, g.Inbox, g.Stream, g.Consumer)
 	_, err := fmt.Fprint(t.err, b.String())
 	return err
 }

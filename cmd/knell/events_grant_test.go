@@ -80,7 +80,7 @@ func TestGrant(t *testing.T) {
 		}
 		return out
 	}
-	run(0, "--inbox-prefix _EVENTS.siem", "grant", "siem", "--out", "siem.nk", "--reason", "audit")
+	run(0, "/siem.nk --inbox-prefix _EVENTS.siem", "grant", "siem", "--out", "siem.nk", "--reason", "audit")
 	file := filepath.Join(dir, "siem.nk")
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)

@@ -120,7 +120,11 @@ func (c *eventsVerifyCmd) Run(t *terminal) error {
 	}
 	r, err := audit.Check(l)
 	if err != nil {
-		return verdict(t, err)
+		err = verdict(t, err)
+		if errors.Is(err, exitCode(exitTampered)) && l.Export != nil {
+			c.advise(t, &r)
+		}
+		return err
 	}
 	fmt.Fprintf(t.out, "verified: %s\nroot %s of %d leaves\n", key.Name(), r.Root, r.Size)
 	if r.Leaves > 0 {
@@ -130,6 +134,16 @@ func (c *eventsVerifyCmd) Run(t *terminal) error {
 		fmt.Fprintf(t.out, "not verified: the last %d leaves are newer than the checkpoint\n", r.Beyond)
 	}
 	return nil
+}
+
+// advise says on standard error how to find out more of what is wrong.
+func (c *eventsVerifyCmd) advise(t *terminal, r *audit.Result) {
+	switch {
+	case r.Leaves > 0 && r.Sealed == 0 && c.Range == "":
+		fmt.Fprintln(t.err, "knell: no line of the export is sealed: if it was made without --sealed, that is why; make it anew (knell events export --sealed)")
+	case c.Hashes == "":
+		fmt.Fprintln(t.err, "knell: --hashes FILE says which leaf it is (knell events hashes makes the file)")
+	}
 }
 
 type eventsVerifyProofCmd struct {

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -58,15 +59,13 @@ func TestEventsVerify(t *testing.T) {
 	}
 	verify(0, "verified: knell/", export)
 	verify(0, "verified: knell/", export, "--earlier", earlier, "--hashes", path("hashes"))
-	whole, err := os.ReadFile(path("whole.ndjson"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	verify(0, "verified: knell/", string(whole))
+	verify(0, "verified: knell/", readText(t, path("whole.ndjson")))
 	lines := strings.SplitAfter(export, "\n")
+	verify(3, "make it anew (knell events export --sealed)", unsealed(lines))
 	verify(3, "changed", strings.Replace(export, "knell.session.started", "knell.session.startex", 1), "--hashes", path("hashes"))
 	verify(3, "removed: 1 leaves", strings.Join(append(lines[:2:2], lines[3:]...), ""), "--hashes", path("hashes"))
 	verify(3, "reordered", lines[1]+lines[0])
+	verify(3, "--hashes FILE says which leaf it is", strings.Join(lines[:3], ""))
 	verify(3, "truncated", strings.Join(lines[:3], ""), "--hashes", path("hashes"))
 	verify(1, "malformed", "no event\n")
 	run(6, "consistency", "events", "verify", "--key", key, "--checkpoint", checkpoint, "--earlier", earlier)
@@ -74,17 +73,29 @@ func TestEventsVerify(t *testing.T) {
 	run(0, "leaf 0 of", "events", "verify-proof", proof, "--key", key)
 
 	run(2, "neither a key", "events", "verify-receipt", receipt, "--key", "nonsense")
-	forged, err := os.ReadFile(receipt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	run(5, "not signed", "events", "verify-receipt", save("forged", strings.Replace(string(forged), "applied", "left", 1)), "--key", key)
+	forged := strings.Replace(readText(t, receipt), "applied", "left", 1)
+	run(5, "not signed", "events", "verify-receipt", save("forged", forged), "--key", key)
 	name, _, _ := strings.Cut(keyText, "+")
 	thief, err := merkle.NewKey(name, make([]byte, 32))
 	if err != nil {
 		t.Fatal(err)
 	}
 	run(5, "not signed", "events", "verify-receipt", receipt, "--key", thief.Verifier())
+}
+
+// unsealed returns the lines of an export that was made without --sealed.
+func unsealed(lines []string) string {
+	sealed := func(line string) bool { return strings.Contains(line, `"sealed":"`) }
+	return strings.Join(slices.DeleteFunc(slices.Clone(lines), sealed), "")
+}
+
+func readText(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // loginAs returns an access token.

@@ -11,6 +11,9 @@ import (
 // hashPasswords is the name of hashCmd.
 const hashPasswords = "hash-passwords"
 
+// hashParams are the costs of new hashes: the recommended ones. Tests, which hash much and protect nothing, set lower ones.
+var hashParams password.Params
+
 // hashCmd is what a replica starts, so that hashes do not hold up its own goroutines.
 type hashCmd struct{}
 

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -12,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/knell-auth/knell/internal/password"
 )
 
 var update = flag.Bool("update", false, "rewrite the scripts in testdata with what the commands really print")
@@ -20,13 +20,20 @@ var update = flag.Bool("update", false, "rewrite the scripts in testdata with wh
 const asMain = "KNELL_TEST_MAIN"
 
 func TestMain(m *testing.M) {
+	hashParams = password.Params{MemoryKiB: 256, Time: 1}
 	if os.Getenv(asMain) != "" || slices.Contains(os.Args, hashPasswords) {
 		main()
 	}
+	for _, v := range os.Environ() {
+		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "KNELL_") {
+			os.Unsetenv(name)
+		}
+	}
+	os.Setenv("NO_COLOR", "1")
 	os.Exit(m.Run())
 }
 
-// knell returns a command that runs knell with these arguments and nothing of Knell in its environment.
+// knell returns a command that runs knell with these arguments, in a process of its own.
 func knell(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
@@ -34,12 +41,7 @@ func knell(t *testing.T, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), self, args...)
-	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "KNELL_") {
-			cmd.Env = append(cmd.Env, v)
-		}
-	}
-	cmd.Env = append(cmd.Env, asMain+"=1", "NO_COLOR=1")
+	cmd.Env = append(os.Environ(), asMain+"=1")
 	return cmd
 }
 
@@ -48,7 +50,11 @@ func knell(t *testing.T, args ...string) *exec.Cmd {
 // is its standard input. It runs in $DIR, a directory of the script's own
 // that holds only the file secret; $BUSY is an address on which somebody listens.
 func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(here, "testdata/*.txt"))
 	if err != nil || len(files) == 0 {
 		t.Fatal("no scripts", err)
 	}
@@ -115,29 +121,20 @@ func runLine(t *testing.T, line, input string, names map[string]string) string {
 		line = strings.ReplaceAll(line, name, value)
 	}
 	fields := strings.Fields(line)
-	var env []string
 	for len(fields) > 0 && fields[0] != "knell" {
-		env, fields = append(env, fields[0]), fields[1:]
+		name, value, _ := strings.Cut(fields[0], "=")
+		os.Setenv(name, value)
+		defer os.Unsetenv(name)
+		fields = fields[1:]
 	}
 	if len(fields) == 0 {
 		t.Fatalf("%q runs nothing", line)
 	}
-	cmd := knell(t, fields[1:]...)
-	cmd.Dir = names["$DIR"]
-	cmd.Env = append(cmd.Env, env...)
-	cmd.Stdin = strings.NewReader(input)
-	var both bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &both, &both
-	err := cmd.Run()
-	var failed *exec.ExitError
-	if err != nil && !errors.As(err, &failed) {
-		t.Fatal(err)
-	}
-	result := both.String()
+	code, result := once(t, names["$DIR"], input, fields[1:]...)
 	for name, value := range names {
 		result = strings.ReplaceAll(result, value, name)
 	}
-	if code := cmd.ProcessState.ExitCode(); code != 0 {
+	if code != 0 {
 		result += fmt.Sprintf("exit %d\n", code)
 	}
 	return result

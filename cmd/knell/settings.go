@@ -73,6 +73,9 @@ func (c *serveCmd) config() (replica.Config, error) {
 		HTTP:        httpapi.Config{Sync: c.External.sync(), PasswordGrant: c.Tokens.PasswordGrant},
 	}
 	cfg.Node.Retention.Age = time.Duration(c.Cluster.Retain)
+	if err := oftener(&cfg.Node.Retention); err != nil {
+		return replica.Config{}, err
+	}
 	cfg.Node.Limits, cfg.HTTP.Origins = c.Limits.limits(), c.Edges.CORSOrigin
 	cfg.Node.Limits.Webhooks, cfg.Node.Recording = c.Webhooks.webhooks(), c.Privacy.recording()
 	if c.Edges.TLSCert != "" {
@@ -127,7 +130,7 @@ func (f *tokenFlags) node() node.Config {
 		Issuer: f.Issuer, Audience: f.Audience, Alg: f.SigningAlg, Basic: f.Basic,
 		AccessTTL: f.AccessTTL, RefreshIdle: f.RefreshIdle, SessionTTL: f.SessionTTL, Grace: f.Grace,
 		Remembered: node.Remembered{Idle: f.RememberIdle, TTL: f.RememberTTL},
-		Password:   password.Config{Workers: f.HashWorkers},
+		Password:   password.Config{Workers: f.HashWorkers, Params: hashParams},
 	}
 	if f.Grace == 0 { // there, zero is the default
 		cfg.Grace = -1

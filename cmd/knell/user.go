@@ -159,8 +159,8 @@ func (c *userLogoutCmd) Run(ctx context.Context, t *terminal) error {
 // be said.
 type userRolesCmd struct {
 	userFlags `embed:""`
-	Roles     *[]string `name:"role" placeholder:"ROLE" help:"The roles from now on; --role= for none. Default: as they are."`
-	Scopes    *[]string `name:"scope" placeholder:"SCOPE" help:"The scopes from now on; --scope= for none. Default: as they are."`
+	Roles     listing `name:"role" placeholder:"ROLE" help:"The roles from now on; --role= for none. Default: as they are."`
+	Scopes    listing `name:"scope" placeholder:"SCOPE" help:"The scopes from now on; --scope= for none. Default: as they are."`
 }
 
 // Run sets roles and scopes.
@@ -174,10 +174,10 @@ func (c *userRolesCmd) Run(ctx context.Context, t *terminal) error {
 			return err
 		}
 		if c.Roles != nil {
-			u.Roles = *c.Roles
+			u.Roles = c.Roles
 		}
 		if c.Scopes != nil {
-			u.Scopes = *c.Scopes
+			u.Scopes = c.Scopes
 		}
 		given := map[string][]string{"roles": append([]string{}, u.Roles...), "scopes": append([]string{}, u.Scopes...)}
 		if err := a.call(ctx, http.MethodPost, "/users/"+u.ID+"/roles", given, nil); err != nil {

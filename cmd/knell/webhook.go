@@ -164,12 +164,12 @@ func (c *webhookShowCmd) Run(ctx context.Context, t *terminal) error {
 // webhookUpdateCmd replaces what is given. That a list is emptied has to be said.
 type webhookUpdateCmd struct {
 	webhookFlags `embed:""`
-	URL          *string   `name:"url" placeholder:"URL" help:"Where events are sent."`
-	Types        *[]string `name:"type" placeholder:"TYPE" help:"Beginnings of types from now on; --type= for all. Default: as they are."`
-	Subject      *string   `placeholder:"ID" help:"Only events with this subject; --subject= for any."`
-	User         *string   `placeholder:"ID" help:"Only the timeline of this user; --user= for anybody."`
-	Description  *string   `placeholder:"TEXT" help:"What it is for."`
-	AllowPrivate *bool     `negatable:"" help:"Whether the target may have an address that is not public."`
+	URL          *string `name:"url" placeholder:"URL" help:"Where events are sent."`
+	Types        listing `name:"type" placeholder:"TYPE" help:"Beginnings of types from now on; --type= for all. Default: as they are."`
+	Subject      *string `placeholder:"ID" help:"Only events with this subject; --subject= for any."`
+	User         *string `placeholder:"ID" help:"Only the timeline of this user; --user= for anybody."`
+	Description  *string `placeholder:"TEXT" help:"What it is for."`
+	AllowPrivate *bool   `negatable:"" help:"Whether the target may have an address that is not public."`
 }
 
 // Run changes the webhook.
@@ -181,7 +181,7 @@ func (c *webhookUpdateCmd) Run(ctx context.Context, t *terminal) error {
 		}
 	}
 	if c.Types != nil {
-		change["types"] = given(*c.Types)
+		change["types"] = given(c.Types)
 	}
 	if c.AllowPrivate != nil {
 		change["allow_private"] = *c.AllowPrivate

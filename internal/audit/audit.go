@@ -272,7 +272,7 @@ func (c *checking) end() error {
 	case have < want && c.hashes != nil:
 		return fmt.Errorf("%w: the export ends with sequence %d; the last %d of %d leaves are missing", ErrTruncated, c.result.Last, want-have, want)
 	case have < want:
-		return fmt.Errorf("%w: %d of %d leaves are missing, at the end or before sequence %d; the hashes of the leaves say where",
+		return fmt.Errorf("%w: %d of %d leaves are missing, at the end or before sequence %d",
 			ErrTruncated, want-have, want, c.result.Last)
 	case c.leaves.Root() == c.head.Root && c.split != "":
 		return fmt.Errorf("%w: the export leads to the checkpoint, and %s, are not those of the earlier one, which the key has signed as well",
@@ -286,7 +286,7 @@ func (c *checking) end() error {
 		return fmt.Errorf("%w: the leaves behind the first %d, which are those of the earlier checkpoint, are not those of this one; "+
 			"either they are not the log's, or the log has forked there", ErrChanged, c.earlier.Size)
 	default:
-		return fmt.Errorf("%w: the leaves are not those of the checkpoint; the hashes of the leaves say where", ErrChanged)
+		return fmt.Errorf("%w: the leaves are not those of the checkpoint", ErrChanged)
 	}
 	return nil
 }

@@ -181,7 +181,7 @@ func TestAttacks(t *testing.T) {
 		text string
 	}{
 		{"changed byte", Log{Export: h.export(changed), Hashes: h.raw(600)}, ErrChanged, "leaf 123, which has sequence 379 in the export (line 124)"},
-		{"changed byte, without hashes", Log{Export: h.export(changed)}, ErrChanged, "say where"},
+		{"changed byte, without hashes", Log{Export: h.export(changed)}, ErrChanged, "not those of the checkpoint"},
 		{"changed hash of a secret", Log{Export: h.export(resealed), Hashes: h.raw(600)}, ErrChanged, "leaf 122"},
 		{"changed before an earlier checkpoint", Log{Export: h.export(changed), Earlier: h.checkpoint(124)}, ErrChanged, "up to sequence 379"},
 		{"changed behind an earlier checkpoint", Log{Export: h.export(changed), Earlier: h.checkpoint(123)}, ErrChanged, "behind the first 123"},
