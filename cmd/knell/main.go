@@ -34,6 +34,7 @@ type cli struct {
 	Revoke  revokeCmd  `cmd:"" help:"End sessions and tokens, with access to the data directory; returns when no replica accepts them any more."`
 	Events  eventsCmd  `cmd:"" help:"Read the audit trail: follow it, export it, count it, verify it; or let others read it."`
 	Status  statusCmd  `cmd:"" help:"Show what a replica knows about itself and its peers."`
+	Canary  canaryCmd  `cmd:"" help:"Watch an installation: log in, log out, and ask every replica whether it still accepts the token, again and again."`
 	Bench   benchCmd   `cmd:"" help:"Send an installation, or a cluster of its own, a load, and measure logouts and leaks."`
 	Hash    hashCmd    `cmd:"" hidden:"" name:"hash-passwords" help:"Hash passwords for the process that started this one."`
 	Version versionCmd `cmd:"" help:"Print the version."`
