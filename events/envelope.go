@@ -96,6 +96,9 @@ func (c *codec) writeEnvelope(e *Event, t time.Time) {
 	c.optID("network", &e.Network)
 	c.client("useragent", e.UserAgent, maxUserAgent)
 	c.client("requestid", e.RequestID, maxRequestID)
+	if ValidTraceParent(e.TraceParent) {
+		c.optText("traceparent", &e.TraceParent)
+	}
 	c.client("reason", e.Reason, MaxReason)
 }
 
@@ -201,6 +204,10 @@ func (c *codec) readEnvelope(e *Event) (typ []byte, level uint64, optional bool)
 	c.optID("network", &e.Network)
 	c.optText("useragent", &e.UserAgent)
 	c.optText("requestid", &e.RequestID)
+	c.optText("traceparent", &e.TraceParent)
+	if !ValidTraceParent(e.TraceParent) {
+		e.TraceParent = ""
+	}
 	c.optText("reason", &e.Reason)
 	// Cleaned when it was written; done again so that nobody who reads depends on who wrote.
 	e.Address, e.UserAgent = clean(e.Address, maxAddress), clean(e.UserAgent, maxUserAgent)

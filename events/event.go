@@ -18,8 +18,10 @@ type Event struct {
 	Network   ID     // the network that guesses from Address count for, sealed for replicas; zero: as Address says
 	UserAgent string
 	RequestID string
-	Reason    string
-	Data      Payload
+	// TraceParent is the traceparent (W3C Trace Context) of what the event was written for, "" where no trace is recorded.
+	TraceParent string
+	Reason      string
+	Data        Payload
 }
 
 // Message is one entry of the log as it is stored.

@@ -41,7 +41,7 @@ func TestPage(t *testing.T) {
 		t.Error(err)
 	}
 	for _, attribute := range []string{"specversion", "id", "source", "type", "time", "subject", "datacontenttype", "level", "epoch", "actor",
-		"clientaddress", "network", "useragent", "requestid", "reason", "sequence", "void", "username", "actorname"} {
+		"clientaddress", "network", "useragent", "requestid", "traceparent", "reason", "sequence", "void", "username", "actorname"} {
 		if !strings.Contains(before, "| `"+attribute+"` |") {
 			t.Errorf("%s does not say what the attribute %s is", file, attribute)
 		}

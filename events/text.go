@@ -18,6 +18,20 @@ const (
 	maxRequestID = 64
 )
 
+// ValidTraceParent reports whether s is a traceparent of version 00 (W3C Trace Context section 3.2). Others are not written down.
+func ValidTraceParent(s string) bool {
+	if len(s) != 55 || s[:3] != "00-" || s[35] != '-' || s[52] != '-' {
+		return false
+	}
+	for i := 3; i < len(s); i++ {
+		if c := s[i]; i != 35 && i != 52 && (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	const none = "00000000000000000000000000000000"
+	return s[3:35] != none && s[36:52] != none[:16]
+}
+
 // clean returns client text as the log may hold it: at most limit bytes, ending at a rune border, with U+FFFD in place of
 // control characters and of what is not UTF-8. What is clean already is returned as it is.
 func clean(s string, limit int) string {

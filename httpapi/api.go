@@ -132,6 +132,12 @@ type Config struct {
 	CertExpires func() time.Time
 	// Logger gets one debug line a request and the details of internal errors. Nil: slog.Default.
 	Logger *slog.Logger
+	// AccessLog has the line of a request on the level info.
+	AccessLog bool
+	// Meter counts requests. Nil: nobody does.
+	Meter Meter
+	// Tracer makes spans of requests; that of /verify only for who sends a traceparent. Nil: there are none.
+	Tracer Tracer
 }
 
 // defaultLogoutWait is longer than three leases of an embedded cluster, and than one lease of an external one together
@@ -149,6 +155,9 @@ type api struct {
 	sites      *http.CrossOriginProtection // knows what another site made a browser send
 	document   []byte                      // /openapi.json
 	log        *slog.Logger
+	access     bool // requests are logged on the level info
+	meter      Meter
+	tracer     Tracer
 	sync       string
 	logCopy    func() string
 	remove     func(ctx context.Context, name string) error
@@ -163,6 +172,7 @@ func newAPI(n Node, cfg Config) *api {
 	a := &api{
 		n: n, logoutWait: cfg.LogoutWait, proxies: cfg.TrustedProxies, origins: cfg.Origins, log: cfg.Logger, sync: cmp.Or(cfg.Sync, "always"),
 		sites: sites(cfg.Origins), passwords: cfg.PasswordGrant, remove: cfg.RemoveMember, metadata: newMetadata(n.Issuer(), cfg.PasswordGrant),
+		access: cfg.AccessLog, meter: cfg.Meter, tracer: cfg.Tracer,
 	}
 	if a.logoutWait <= 0 {
 		a.logoutWait = defaultLogoutWait
@@ -191,7 +201,7 @@ func New(n Node, cfg Config) http.Handler {
 	r := a.router()
 
 	// The hot path carries only the middleware that allocates nothing.
-	verify := a.recoverPanics(a.accessLog(newVerifyHandler(a)))
+	verify := a.recoverPanics(a.observeVerify(newVerifyHandler(a)))
 	r.Handle(pathVerify, verify)
 
 	operations := a.operations()
@@ -264,7 +274,7 @@ func (a *api) router() *chi.Mux {
 
 // common returns the middleware of every route but /verify.
 func (a *api) common() []func(http.Handler) http.Handler {
-	return []func(http.Handler) http.Handler{a.requests, secureHeaders, a.accessLog, a.recoverPanics}
+	return []func(http.Handler) http.Handler{a.requests, secureHeaders, a.observe, a.recoverPanics}
 }
 
 // get serves GET and HEAD; net/http leaves the body of an answer to HEAD away.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+
+	"github.com/knell-auth/knell/internal/metrics"
 )
 
 // emptyChi is what /verify is compared with: the router, and a handler that does nothing.
@@ -31,6 +34,8 @@ func BenchmarkVerify(b *testing.B) {
 	b.Run("empty chi, 10000 tokens", func(b *testing.B) { benchInProcess(b, emptyChi(), many) })
 	b.Run("one token", func(b *testing.B) { benchInProcess(b, w.handler, few) })
 	b.Run("10000 tokens", func(b *testing.B) { benchInProcess(b, w.handler, many) })
+	metered := New(w.node, Config{Logger: slog.New(slog.DiscardHandler), Meter: metrics.New(metrics.Config{})})
+	b.Run("one token, metered", func(b *testing.B) { benchInProcess(b, metered, few) })
 	key := w.keys(b, 1)
 	b.Run("API key", func(b *testing.B) { benchInProcess(b, w.handler, key) })
 }

@@ -17,43 +17,55 @@ import (
 
 // cluster is the HTTP surface of three replicas over one log, in fake time.
 type cluster struct {
-	t     *testing.T
-	log   map[string]*eventstest.Node // each replica's own way to the log
-	nodes map[string]*node.Node
-	api   map[string]http.Handler
-	user  node.User  // alice
-	node  *node.Node // one of the replicas
+	t      *testing.T
+	memory *eventstest.Memory
+	log    map[string]*eventstest.Node // each replica's own way to the log
+	nodes  map[string]*node.Node
+	api    map[string]http.Handler
+	user   node.User  // alice
+	node   *node.Node // one of the replicas
 }
 
 // replicas runs f in a bubble.
 func replicas(t *testing.T, cfg Config, f func(t *testing.T, c *cluster), edit ...func(*node.Config)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		c := &cluster{t: t, log: map[string]*eventstest.Node{}, nodes: map[string]*node.Node{}, api: map[string]http.Handler{}}
-		log := eventstest.New(t)
-		var n *node.Node
-		for _, name := range []string{"a", "b", "c"} {
-			c.log[name] = log.Node(name)
-			n = startNode(t, name, c.log[name], slog.New(slog.DiscardHandler), edit...)
-			cfg.PasswordGrant = true
-			c.nodes[name], c.api[name] = n, New(n, cfg)
-		}
-		c.node = n
-		var err error
-		c.user, err = n.CreateUser(t.Context(), node.NewUser{
-			Name: "alice", Password: passwords["alice"], Scope: []string{"profile"},
-		}, node.Origin{Actor: "test"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		f(t, c)
+		f(t, newCluster(t, func(_ string, n *node.Config, h *Config) {
+			*h = cfg
+			for _, change := range edit {
+				change(n)
+			}
+		}))
 	})
 }
 
+// newCluster starts the replicas, each with its own settings. It has to be called in a bubble.
+func newCluster(t *testing.T, settings func(name string, n *node.Config, h *Config)) *cluster {
+	c := &cluster{t: t, memory: eventstest.New(t), log: map[string]*eventstest.Node{}, nodes: map[string]*node.Node{}, api: map[string]http.Handler{}}
+	for _, name := range []string{"a", "b", "c"} {
+		c.log[name] = c.memory.Node(name)
+		var cfg Config
+		c.node = startNode(t, name, c.log[name], slog.New(slog.DiscardHandler), func(n *node.Config) { settings(name, n, &cfg) })
+		cfg.PasswordGrant = true
+		c.nodes[name], c.api[name] = c.node, New(c.node, cfg)
+	}
+	var err error
+	c.user, err = c.node.CreateUser(t.Context(), node.NewUser{
+		Name: "alice", Password: passwords["alice"], Scope: []string{"profile"},
+	}, node.Origin{Actor: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// rest lets fake time pass.
+func (c *cluster) rest(d time.Duration) { time.Sleep(d) }
+
 // login returns the Authorization header of a session that alice started at a replica.
-func (c *cluster) login(at string) string {
+func (c *cluster) login(at string, headers ...string) string {
 	c.t.Helper()
-	w := call(c.api[at], "POST", "/token", loginForm, formType)
+	w := call(c.api[at], "POST", "/token", loginForm, append(headers, formType)...)
 	expect(c.t, w, 200)
 	var body struct {
 		Token string `json:"access_token"`

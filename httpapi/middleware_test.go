@@ -1,10 +1,12 @@
 package httpapi
 
 import (
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
 
+	"github.com/knell-auth/knell/internal/metrics"
 	"github.com/knell-auth/knell/node"
 )
 
@@ -104,10 +106,21 @@ func TestLocalWhenBehind(t *testing.T) {
 	expect(t, call(New(&scripted{behind: true}, Config{}), "GET", "/livez", ""), 200)
 }
 
-// An accept of a known token allocates nothing in the handler.
+// An accept of a known token allocates nothing in the handler, nor in what looks on.
 func TestVerifyAllocatesNothing(t *testing.T) {
+	in := newReceiver(t)
+	tracer := in.tracer("n1")
+	defer tracer.Close(t.Context())
 	w := newWorld(t)
-	h := newVerifyHandler(newAPI(w.node, Config{}))
+	for what, h := range map[string]http.Handler{
+		"the handler": newVerifyHandler(newAPI(w.node, Config{})),
+		"seen by all": New(w.node, Config{Logger: slog.New(slog.DiscardHandler), Meter: metrics.New(metrics.Config{}), Tracer: tracer}),
+	} {
+		t.Run(what, func(t *testing.T) { verifyAllocatesNothing(t, w, h) })
+	}
+}
+
+func verifyAllocatesNothing(t *testing.T, w *world, h http.Handler) {
 	r, _ := http.NewRequest("GET", "/verify", http.NoBody)
 	r.Header.Set("Authorization", "Bearer "+w.vars["alice"])
 	d := newDiscard()

@@ -3,12 +3,16 @@ package httpapi
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"log/slog"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/metrics"
+	"github.com/knell-auth/knell/node"
 )
 
 // everyOperation drives the operations of a replica with secrets that are marked, and collects those that it is given.
@@ -269,14 +273,29 @@ func (o *everyOperation) drive() {
 
 // TestSecretsStayInside drives every operation with marked secrets, and looks for them, and for those that were made on the way, in
 // everything that consumers, operators and strangers can read: the public stream, the log lines of all levels, errors, /status, /admin,
-// /events and the log on the local socket.
+// /events, the log on the local socket, metrics and traces.
 //
 // It looks for who somebody is, too, in what nobody adds names to: what consumers read from the log, and log lines.
 func TestSecretsStayInside(t *testing.T) {
-	w := newAppWorld(t)
+	in := newReceiver(t)
+	tracer := in.tracer("n1")
+	w := newAppWorld(t, func(c *node.Config) { c.Tracer = tracer })
+	m := metrics.New(metrics.Config{Version: "test"})
+	m.Attach(w.node)
+	logger := slog.New(slog.NewTextHandler(w.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	w.handler = asDescribed(t, New(w.node, Config{Logger: logger, PasswordGrant: true, Meter: m, Tracer: tracer}))
 	o := &everyOperation{world: w, t: t, secrets: []string{mark, "$argon2id$"}, done: map[string]bool{}}
 	o.drive()
-	lines := []string{w.logged.String(), call(NewLocal(o.node, Config{}), "GET", "/log", "").Body.String()}
+	if err := tracer.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	seen := []string{call(m.Handler(), "GET", "/metrics", "").Body.String(), fmt.Sprint(in.spans)}
+	for i, part := range []string{`route="/users/{id}/roles"`, "PATCH /users/{id}"} {
+		if !strings.Contains(seen[i], part) {
+			t.Errorf("no %s in %s", part, seen[i])
+		}
+	}
+	lines := []string{seen[0], seen[1], w.logged.String(), call(NewLocal(o.node, Config{}), "GET", "/log", "").Body.String()}
 	for _, m := range w.log.Messages() {
 		if events.AccessTo(m.Subject) != events.Secret {
 			lines = append(lines, string(m.Data))

@@ -37,15 +37,24 @@ func (v *verifyHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	if err != nil {
 		setSecureHeaders(h)
-		fail(w, v.a.identify(w, r), v.n, err)
+		sw := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		fail(sw, v.a.identify(w, r), v.n, err)
+		v.count(sw.status)
 		return
 	}
+	v.count(http.StatusOK)
 	values := v.headers.of(id)
 	h[headerUser] = values.user[:]
 	h[headerScopes] = values.scopes[:]
 	h[headerRoles] = values.roles[:]
 	h[headerSession] = values.session[:]
 	h["Cache-Control"] = v.noStore
+}
+
+func (v *verifyHandler) count(status int) {
+	if m := v.a.meter; m != nil {
+		m.Verified(status)
+	}
 }
 
 // requireOf returns an error unless id has every scope and role that the query or the headers of r ask for. All of them can only

@@ -59,6 +59,10 @@ func (n *Node) deliver(batch []events.Message) error {
 // applyOne folds one event, publishes its effect to readers, and only then lets anybody rely on it.
 func (n *Node) applyOne(m *events.Message, e *events.Event) error {
 	seq := m.Seq
+	var began time.Time
+	if n.traced(e) {
+		began = time.Now()
+	}
 	n.mu.Lock()
 	tiles := n.state.leaves.tiles
 	if seq != n.state.seq+1 {
@@ -96,6 +100,9 @@ func (n *Node) applyOne(m *events.Message, e *events.Event) error {
 	}
 	if err := n.observe(seq, e, out); err != nil {
 		return err
+	}
+	if !began.IsZero() {
+		n.traceApply(e, began, out)
 	}
 	if e.Node == n.cfg.Name {
 		if tag, wait := n.wait.applied(e.ID, out); wait {

@@ -19,6 +19,14 @@ func (n *Node) AcceptsBasic() bool { return n.cfg.Basic }
 // Errors: ErrInvalidBasic for every reason to refuse, under a valid lease, else ErrNotCurrent; *LimitedError when this guess has
 // to wait; *BusyError.
 func (n *Node) VerifyBasic(ctx context.Context, name, pw string, o Origin) (Identity, error) {
+	id, err := n.verifyBasic(ctx, name, pw, o)
+	if err != nil {
+		n.refuse(err)
+	}
+	return id, err
+}
+
+func (n *Node) verifyBasic(ctx context.Context, name, pw string, o Origin) (Identity, error) {
 	if !n.cfg.Basic {
 		return Identity{}, ErrInvalidBasic
 	}

@@ -34,6 +34,8 @@ type waiter struct {
 	receipt bool       // holders is wanted
 	holders []Follower // who could hold a lease when the barrier began; set before, or valid once done is closed
 
+	parent string // traceparent of the command; "": it is not traced
+
 	applied, complete time.Time // own apply, end of the barrier; guarded by waiters.mu until done is closed
 	last              string    // who was waited for last
 }
@@ -46,6 +48,9 @@ type waiters struct {
 	tag     uint64
 	bySeq   []seqWaiter
 	waiting atomic.Bool // bySeq may not be empty
+
+	traces  map[uint64]*barrierTrace // of open barriers, by tag
+	tracing atomic.Bool              // traces is not empty
 }
 
 // seqWaiter is a verification that waits for a sequence.
@@ -105,6 +110,7 @@ func (w *waiters) remove(id events.ID, wt *waiter) uint64 {
 	defer w.mu.Unlock()
 	delete(w.byID, id)
 	delete(w.byTag, wt.tag)
+	w.unfollow(wt.tag)
 	return wt.seq
 }
 
@@ -139,6 +145,7 @@ func (w *waiters) complete(tag uint64, last string) {
 	defer w.mu.Unlock()
 	if wt := w.byTag[tag]; wt != nil {
 		delete(w.byTag, tag)
+		w.unfollow(tag)
 		wt.complete, wt.last = time.Now(), last
 		close(wt.done)
 	}
@@ -187,13 +194,21 @@ func (n *Node) commit(ctx context.Context, e *events.Event, eff effect) (outcome
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	began := time.Now()
+	n.trace(ctx, e)
 	wt := n.wait.add(e.ID, eff)
-	defer n.wait.remove(e.ID, wt)
-	wt.early, wt.receipt = n.endsEarly(), eff == narrowing && wantsReceipt(ctx)
-	failed := n.append(ctx, e, eff)
+	wt.early, wt.receipt, wt.parent = n.endsEarly(), eff == narrowing && wantsReceipt(ctx), e.TraceParent
+	out, err := n.await(ctx, e, wt, n.append(ctx, e, eff))
+	n.wait.remove(e.ID, wt) // nobody changes it any more
+	n.noteTiming(ctx, wt, began)
+	n.noteRevocation(revokes(e.Data), wt, began, err)
+	n.traceBarrier(wt)
+	return out, err
+}
+
+// await returns what came of an event that is being appended; failed is what append returned.
+func (n *Node) await(ctx context.Context, e *events.Event, wt *waiter, failed <-chan error) (outcome, error) {
 	select {
 	case <-wt.done:
-		n.noteTiming(ctx, wt, began)
 		return wt.out, nil
 	case err := <-failed:
 		var older *OlderError
@@ -207,9 +222,7 @@ func (n *Node) commit(ctx context.Context, e *events.Event, eff effect) (outcome
 		}
 		return outcome{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 	case <-ctx.Done():
-		err := n.unfinished(ctx, e.ID, wt)
-		n.noteTiming(ctx, wt, began)
-		return outcome{}, err
+		return outcome{}, n.unfinished(ctx, e.ID, wt)
 	case <-n.ctx.Done():
 		return outcome{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, ErrClosed)
 	}
@@ -223,8 +236,13 @@ func (n *Node) append(ctx context.Context, e *events.Event, eff effect) <-chan e
 		ctx = n.ctx
 	}
 	ok := n.work.Go(func() {
-		if _, err := n.write(ctx, e); err != nil {
+		began := time.Now()
+		seq, err := n.write(ctx, e)
+		if err != nil {
 			failed <- err
+		}
+		if n.traced(e) {
+			n.traceAppend(e, began, seq, err)
 		}
 	})
 	if !ok {
@@ -249,7 +267,11 @@ func (n *Node) barrier(ctx context.Context, seq uint64) error {
 
 // barrierOf is barrier for the event at seq, which did what a command asks for: a receipt of it may be wanted.
 func (n *Node) barrierOf(ctx context.Context, seq uint64) error {
-	return n.barrierFor(ctx, &waiter{effect: narrowing, done: make(chan struct{}), seq: seq, receipt: wantsReceipt(ctx)})
+	wt := &waiter{effect: narrowing, done: make(chan struct{}), seq: seq, receipt: wantsReceipt(ctx)}
+	began := time.Now()
+	err := n.barrierFor(ctx, wt)
+	n.noteRevocation(true, wt, began, err)
+	return err
 }
 
 func (n *Node) barrierFor(ctx context.Context, wt *waiter) error {
@@ -260,6 +282,10 @@ func (n *Node) barrierFor(ctx context.Context, wt *waiter) error {
 	defer cancel()
 	began := time.Now()
 	wt.applied = began
+	if n.cfg.Tracer != nil {
+		wt.parent = n.cfg.Tracer.Parent(ctx)
+		defer n.traceBarrier(wt)
+	}
 	n.wait.mu.Lock()
 	tag := n.wait.tagLocked(wt)
 	n.wait.mu.Unlock()

@@ -67,9 +67,10 @@ type Config struct {
 	Build
 }
 
-// Build says which build a node is of.
+// Build says which build a node is of, and what looks on.
 type Build struct {
 	Version string         // told to peers
+	Tracer  Tracer         // makes spans; nil: there are none
 	Break   fence.Mutation // removes a mechanism, for tests that show it is needed; a program may set it only if fence.Breakable
 }
 

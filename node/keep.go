@@ -122,6 +122,7 @@ func (n *Node) keep() {
 		case <-beat.C:
 			n.beat()
 		case <-tick.C:
+			n.hot.sample.Store(true)
 			n.watchClocks()
 			n.settle("")
 			n.noteSilent()
@@ -220,7 +221,11 @@ func (n *Node) watchClocks() {
 	drift := now.Wall - now.Mono
 	step := drift - k.lastDrift
 	k.lastDrift = drift
+	if step > n.cfg.Lease/20 {
+		n.hot.counts.forward.Add(1)
+	}
 	if step < -n.cfg.Lease/20 {
+		n.hot.counts.back.Add(1)
 		n.log.Warn("wall clock was set back, lease dropped until the next beat", "step", step)
 		k.machine.Fence()
 		n.publishLease(k.machine.Lease(), now)
@@ -235,7 +240,9 @@ func (n *Node) openBarrier(seq, tag uint64) {
 	if receipt != nil { // nobody else looks at it before the barrier is complete
 		receipt.holders = n.holdersLocked()
 	}
-	done := k.machine.Barrier(seq, n.clock.read(), tag)
+	now := n.clock.read()
+	n.traceBarrierLocked(seq, tag, now)
+	done := k.machine.Barrier(seq, now, tag)
 	k.mu.Unlock()
 	if done {
 		n.wait.complete(tag, "")
@@ -248,12 +255,14 @@ func (n *Node) settle(from string) {
 	k := &n.keeping
 	k.mu.Lock()
 	now := n.clock.read()
+	ended := n.endedWaitsLocked(now)
 	tags := k.machine.Completed(nil, now)
 	last := ""
 	if len(tags) > 0 {
 		last = k.lastLocked(from)
 	}
 	k.mu.Unlock()
+	n.traceWaits(ended, from)
 	if n.cfg.Break&endingEarly != 0 {
 		tags = append(tags, n.wait.early(now)...)
 	}

@@ -56,6 +56,7 @@ type life struct {
 // hot is what a verification reads: atomics and lock-free structures only. watches are the verifications that go on.
 type hot struct {
 	lease   atomic.Pointer[fence.Lease]
+	sample  atomic.Bool // the next verification is to be timed
 	cache   *token.Cache
 	words   *revoke.Words
 	access  *revoke.Words // flags of API keys and of users
@@ -68,6 +69,7 @@ type hot struct {
 	tiles   tileKeeper
 
 	deliveries deliveries // to webhooks; each write of theirs is a verification
+	counts     counts
 }
 
 // signing is what this replica makes and checks tokens with.

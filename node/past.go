@@ -52,6 +52,15 @@ func (p *past) forget(first uint64) {
 	p.first += int64(n)
 }
 
+// timeOf returns the minute of log time in which a sequence was written, in Unix seconds; 0: it is not known.
+func (p *past) timeOf(seq uint64) int64 {
+	i, _ := slices.BinarySearch(p.minutes, seq+1) // several minutes may begin with one sequence
+	if i == 0 {
+		return 0
+	}
+	return (p.first + int64(i) - 1) * 60
+}
+
 // maxQuietMinutes bounds what one message adds to minutes.
 const maxQuietMinutes = 2 * 366 * 24 * 60
 

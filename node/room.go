@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+
+	"github.com/knell-auth/knell/events"
 )
 
 // room is how full the log is, and what takes over when it has no room for attempts.
@@ -13,8 +15,10 @@ type room struct {
 	retaining    retaining
 	left         leftReaders
 
-	mu    sync.Mutex
-	level int // how many of sheds do not go into the log any more; guarded by mu
+	mu     sync.Mutex // guards all below
+	level  int        // how many of sheds do not go into the log any more
+	last   uint64     // the log's end, as its leader said
+	leader string     // log server that leads, as it said; "": not known yet
 }
 
 // Shares of the log's limit at which a kind of event is not appended any more: the rest is for revocations, beats and keys.
@@ -49,9 +53,25 @@ func (n *Node) measureLog(ctx context.Context) {
 	}
 	n.room.bytes.Store(stat.Bytes)
 	n.room.limit.Store(stat.MaxBytes)
+	n.noteLeader(stat)
 	if stat.MaxBytes > 0 {
 		n.noteRoom(float64(stat.Bytes) / float64(stat.MaxBytes))
 	}
+}
+
+// noteLeader notes where the log ends, and counts the changes of the server that leads it.
+func (n *Node) noteLeader(stat events.Stat) {
+	r := &n.room
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last = max(r.last, stat.Last)
+	if stat.Leader == "" {
+		return
+	}
+	if r.leader != "" && r.leader != stat.Leader {
+		n.hot.counts.leaderChanges.Add(1)
+	}
+	r.leader = stat.Leader
 }
 
 // noteRoom notes that a share of the log's limit is used, and tells the operator once when that begins or ceases to matter. A log that

@@ -25,8 +25,15 @@ const catchUp = 5 * time.Second
 // Errors: ErrInvalidToken (with ErrExpired, ErrRevoked, ErrStale, ErrInvalidKey) only under a valid lease, else ErrNotCurrent.
 // What was verified before costs no allocation and no lock.
 func (n *Node) Verify(ctx context.Context, accessToken string) (Identity, error) {
+	if n.hot.sample.Load() && n.hot.sample.CompareAndSwap(true, false) {
+		return n.verifyTimed(ctx, accessToken)
+	}
 	if IsAPIKey(accessToken) {
-		return n.verifyAPIKey(accessToken)
+		id, err := n.verifyAPIKey(accessToken)
+		if err != nil {
+			n.refuse(err)
+		}
+		return id, err
 	}
 	if fence.Breakable && n.cfg.Break&brokenVerify != 0 {
 		return n.verifyBroken(ctx, accessToken)
@@ -35,16 +42,16 @@ func (n *Node) Verify(ctx context.Context, accessToken string) (Identity, error)
 	if e, ok := n.hot.cache.Lookup(accessToken); ok && n.hot.words.Live(e.Session) {
 		now := n.clock.read()
 		if !lease.Valid(now) {
-			return Identity{}, ErrNotCurrent
+			return Identity{}, n.refuse(ErrNotCurrent)
 		}
 		if n.unix(now) >= int64(e.Expires) {
-			return Identity{}, ErrExpired
+			return Identity{}, n.refuse(ErrExpired)
 		}
 		return Identity{e.Claims}, nil
 	}
 	c, err := n.verifyFirst(ctx, accessToken)
 	if err != nil {
-		return Identity{}, err
+		return Identity{}, n.refuse(err)
 	}
 	return Identity{c}, nil
 }

@@ -26,6 +26,7 @@ type serveCmd struct {
 	Edges    edgeFlags       `embed:"" group:"HTTPS and browsers:"`
 	Webhooks webhookSettings `embed:"" group:"Webhooks:"`
 	External externalFlags   `embed:"" group:"NATS servers elsewhere:"`
+	Seen     telemetryFlags  `embed:"" group:"Metrics, traces and access log:"`
 	Output   outputFlags     `embed:"" group:"Output:"`
 }
 
@@ -108,6 +109,9 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	if cfg.Readers, err = c.openReaders(); err != nil {
+		return err
+	}
+	if cfg.Private, err = c.Seen.openPrivate(); err != nil {
 		return err
 	}
 	ctx, release := untilSignal(ctx, nil, os.Interrupt, syscall.SIGTERM)

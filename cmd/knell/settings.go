@@ -52,6 +52,7 @@ func (c *serveCmd) config() (replica.Config, error) {
 	checks := append(append(c.checkNames(), c.Tokens.check()...), c.checkMode())
 	checks = append(append(append(checks, c.Limits.check()...), c.Edges.check()...), c.Webhooks.check())
 	checks = append(append(append(checks, c.Cluster.check(m)...), c.External.check(&c.Cluster)...), c.checkLease())
+	checks = append(checks, c.Seen.check(c)...)
 	if err := firstError(checks...); err != nil {
 		return replica.Config{}, err
 	}
@@ -70,7 +71,8 @@ func (c *serveCmd) config() (replica.Config, error) {
 		Copies:      c.Cluster.copies(m),
 		LogMaxBytes: int64(c.Cluster.LogMaxBytes),
 		Node:        c.Tokens.node(),
-		HTTP:        httpapi.Config{Sync: c.External.sync(), PasswordGrant: c.Tokens.PasswordGrant},
+		HTTP:        httpapi.Config{Sync: c.External.sync(), PasswordGrant: c.Tokens.PasswordGrant, AccessLog: c.Seen.AccessLog},
+		Tracing:     c.Seen.tracing(),
 	}
 	cfg.Node.Retention.Age = time.Duration(c.Cluster.Retain)
 	if err := oftener(&cfg.Node.Retention); err != nil {

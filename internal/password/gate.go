@@ -27,9 +27,11 @@ func (e *BusyError) Is(target error) bool { return target == ErrBusy }
 
 // Stats is the load of a Hasher.
 type Stats struct {
-	Running  int    // calls that hash now
-	Queued   int    // calls that wait for a worker now
-	Rejected uint64 // calls refused with a *BusyError since New; calls whose context ended are not among them
+	Running  int           // calls that hash now
+	Queued   int           // calls that wait for a worker now
+	Rejected uint64        // calls refused with a *BusyError since New; calls whose context ended are not among them
+	Waits    uint64        // calls that have waited in a queue since New, whatever came of them
+	Waited   time.Duration // all of them together
 }
 
 // gate is a weighted semaphore with a bounded queue, first in, first out. Calls that nobody makes without being known come
@@ -47,6 +49,8 @@ type gate struct {
 	queue    list.List // of *waiter: the known ones, then the others
 	known    int       // how many of the former
 	rejected uint64
+	waits    uint64 // calls that have left the queue
+	waited   time.Duration
 }
 
 // waiter is a call in the queue. Whoever takes it out of the queue decides its fate: grant closes ready, giveUp does not.
@@ -87,6 +91,7 @@ func (g *gate) enter(ctx context.Context, lanes int, who caller) error {
 	}
 	e := g.push(w)
 	g.mu.Unlock()
+	defer g.waitedSince(time.Now())
 
 	timer := time.NewTimer(g.maxWait)
 	defer timer.Stop()
@@ -191,5 +196,13 @@ func (g *gate) reject() error {
 func (g *gate) stats() Stats {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return Stats{Running: g.running, Queued: g.queue.Len(), Rejected: g.rejected}
+	return Stats{Running: g.running, Queued: g.queue.Len(), Rejected: g.rejected, Waits: g.waits, Waited: g.waited}
+}
+
+// waitedSince counts a call that has been in the queue since began.
+func (g *gate) waitedSince(began time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.waits++
+	g.waited += time.Since(began)
 }

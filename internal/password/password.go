@@ -258,7 +258,10 @@ func (h *Hasher) matchBcrypt(ctx context.Context, encoded, password string) (boo
 // Stats returns the present load and the refusals since New. A call that is being admitted neither runs nor is queued.
 func (h *Hasher) Stats() Stats {
 	s, turns := h.gate.stats(), h.turns.stats()
-	return Stats{Running: s.Running, Queued: s.Queued + turns.Queued, Rejected: s.Rejected + turns.Rejected}
+	return Stats{
+		Running: s.Running, Queued: s.Queued + turns.Queued, Rejected: s.Rejected + turns.Rejected,
+		Waits: s.Waits + turns.Waits, Waited: s.Waited + turns.Waited,
+	}
 }
 
 // Checks returns how many secrets were compared since New, right or not: the slow work that callers have caused.

@@ -39,6 +39,9 @@ func (r *Replica) Close(ctx context.Context) error {
 				r.closing.err = errors.Join(r.closing.err, fmt.Errorf("stopping %s: %w", r.cfg.Name, err))
 			}
 		}
+		if err := r.telemetry.close(ctx); err != nil {
+			r.log.Warn("telemetry", "error", err)
+		}
 	})
 	return r.closing.err
 }
@@ -199,6 +202,9 @@ func (r *Replica) Addresses() []any {
 	}
 	if r.cfg.ExtAuthz != nil {
 		add("ext_authz", r.cfg.ExtAuthz.Addr().String())
+	}
+	if r.cfg.Private != nil {
+		add("private", r.cfg.Private.Addr().String())
 	}
 	add("nats", r.ClientURL())
 	add("routes", r.server.RouteAddr())

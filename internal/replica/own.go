@@ -8,7 +8,7 @@ import (
 // listens reports whether this process listens at an address: no webhook may reach a replica by way of itself, whatever is allowed.
 func (r *Replica) listens(at netip.AddrPort) bool {
 	own := r.server.Listens()
-	for _, l := range []net.Listener{r.cfg.Listener, r.cfg.ExtAuthz, r.cfg.Readers} {
+	for _, l := range []net.Listener{r.cfg.Listener, r.cfg.ExtAuthz, r.cfg.Readers, r.cfg.Private} {
 		if l != nil {
 			own = append(own, l.Addr().String())
 		}

@@ -38,6 +38,7 @@ func (r *Replica) openTap(ctx context.Context) error {
 		if err := p.load(); err != nil {
 			return fmt.Errorf("TLS for readers of events: %w", err)
 		}
+		r.noteCertificate("nats", p.expires)
 		r.work.Go(func() { r.watchPair(ctx, p, nil) })
 		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: p.certificate}
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/knell-auth/knell/httpapi"
 	"github.com/knell-auth/knell/internal/extauthz"
 	"github.com/knell-auth/knell/internal/natsd"
+	"github.com/knell-auth/knell/internal/tracing"
 	"github.com/knell-auth/knell/node"
 )
 
@@ -30,6 +31,7 @@ type Config struct {
 	Listener    net.Listener  // where HTTP is served, closed by the replica; nil: only the socket
 	Readers     net.Listener  // where those who read events connect with NATS clients, closed by the replica; nil: nowhere
 	ReadersTLS  *TLS          // certificate of Readers; nil: no TLS
+	Private     net.Listener  // where metrics and profiles are served, closed by the replica; nil: nowhere
 	ExtAuthz    net.Listener  // where Envoy asks over gRPC, closed by the replica; nil: nowhere
 	TLS         *TLS          // certificate of the Listener; nil: HTTP without TLS
 	Copies      int           // copies of the log
@@ -39,7 +41,8 @@ type Config struct {
 	External    *natsd.ExternalConfig // NATS servers that somebody else runs, instead of NATS; nil: none
 	Node        node.Config
 	HTTP        httpapi.Config
-	Logger      *slog.Logger // nil: nothing is logged
+	Tracing     *tracing.Config // where spans go; nil: there are none
+	Logger      *slog.Logger    // nil: nothing is logged
 
 	server func(natsServer) natsServer // for tests: puts something before the server
 }
@@ -50,11 +53,9 @@ type Replica struct {
 	log  *slog.Logger
 	gate gate // before the HTTP surface
 
-	ready  chan struct{} // closed when the replica serves
-	failed chan struct{} // closed when it will never serve (again); err is set before
-	err    error
-
-	failing sync.Once
+	ready chan struct{} // closed when the replica serves
+	failure
+	telemetry
 
 	// Parts, written by run before ready is closed; Close reads them when run has ended.
 	server natsServer
@@ -71,6 +72,13 @@ type Replica struct {
 	leaving ending
 	closing ending
 	poke    chan struct{} // holds a token when the TLS certificate is to be looked at
+}
+
+// failure is why a replica will never serve (again).
+type failure struct {
+	failed  chan struct{} // closed when it will not; err is set before
+	err     error
+	failing sync.Once
 }
 
 // ending is something that is done once, and what came of it; valid when it is done.
@@ -115,7 +123,7 @@ func Start(cfg Config) *Replica {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Replica{cfg: cfg, log: cfg.Logger, ready: make(chan struct{}), failed: make(chan struct{}), poke: make(chan struct{}, 1)}
+	r := &Replica{cfg: cfg, log: cfg.Logger, ready: make(chan struct{}), failure: failure{failed: make(chan struct{})}, poke: make(chan struct{}, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	r.requests.ctx, r.requests.end = context.WithCancel(context.Background())
@@ -123,6 +131,9 @@ func Start(cfg Config) *Replica {
 	r.http = httpapi.Server("", &r.gate)
 	r.http.BaseContext = func(net.Listener) context.Context { return r.requests.ctx }
 	r.http.ErrorLog = connectionLog(r.log, cfg.Node.Recording)
+	if err := r.watch(); err != nil {
+		r.fail(err)
+	}
 	if cfg.Listener != nil {
 		r.work.Go(func() { r.serveHTTP(ctx, r.http, limited(cfg.Listener)) })
 	}
@@ -205,14 +216,16 @@ func (r *Replica) bringUp(ctx context.Context) error {
 	nodeCfg.Name, nodeCfg.Dir, nodeCfg.Log, nodeCfg.Logger = r.cfg.Name, r.cfg.Dir, r.events, r.log
 	nodeCfg.Retention.Store, nodeCfg.Retention.Trim = r.events, r.trimmer()
 	nodeCfg.Limits.Webhooks.Own = r.listens
+	httpCfg := r.cfg.HTTP
+	r.observed(&nodeCfg, &httpCfg)
 	if r.node, err = r.startNode(ctx, nodeCfg); err != nil {
 		return err
 	}
+	r.attach(r.node)
 	// The node knows now where the log begins.
 	if err := r.server.CheckCopy(ctx, r.node.LogBegins); err != nil {
 		return err
 	}
-	httpCfg := r.cfg.HTTP
 	httpCfg.Logger, httpCfg.Commands, httpCfg.LogCopy = r.log, r.requests.ctx, r.logCopy
 	httpCfg.RemoveMember = r.remover()
 	httpCfg.CertExpires = r.server.CertExpires

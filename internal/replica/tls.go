@@ -159,6 +159,7 @@ func (r *Replica) serveHTTP(ctx context.Context, s *http.Server, l net.Listener)
 		r.fail(fmt.Errorf("TLS: %w", err))
 		return
 	}
+	r.noteCertificate("https", p.expires)
 	if err := expired(p.current.Load()); err != nil {
 		r.log.Warn("clients will refuse the TLS certificate", "file", p.files.CertFile, "error", err)
 	}

@@ -96,7 +96,7 @@ func newTLSRig(t *testing.T) *tlsRig {
 	}
 	r.address = l.Addr().String()
 	r.Replica = &Replica{
-		cfg: Config{TLS: &r.files}, failed: make(chan struct{}), poke: make(chan struct{}, 1), log: slog.New(slog.NewTextHandler(r, nil)),
+		cfg: Config{TLS: &r.files}, failure: failure{failed: make(chan struct{})}, poke: make(chan struct{}, 1), log: slog.New(slog.NewTextHandler(r, nil)),
 	}
 	r.http = httpapi.Server("", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Header().Set("X-Proto", r.Proto) }))
 	r.http.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)

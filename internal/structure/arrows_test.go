@@ -14,9 +14,9 @@ const (
 
 // leaves import no package of ours.
 var leaves = []string{
-	"internal/backup", "internal/balance", "internal/export", "internal/extauthz", "internal/fence", "internal/identity", "internal/limit", "internal/merkle",
-	"internal/natsd",
-	"internal/password", "internal/revoke", "internal/structure", "internal/tap", "internal/token", "internal/trail", "internal/webhook",
+	"internal/backup", "internal/balance", "internal/canary", "internal/export", "internal/extauthz", "internal/fence", "internal/identity",
+	"internal/limit", "internal/merkle", "internal/natsd", "internal/password", "internal/revoke", "internal/structure", "internal/tap",
+	"internal/token", "internal/tracing", "internal/trail", "internal/webhook",
 }
 
 // places lists every package, with what its non-test files may import of ours. A name that ends in /... stands for all
@@ -31,6 +31,7 @@ var places = []struct {
 	{name: "events/eventstest", may: []string{"events"}, nats: true},
 	{name: "node", may: append([]string{"events"}, parts...)},
 	{name: "httpapi", may: []string{"node", "events", "internal/limit"}},
+	{name: "internal/metrics", may: []string{"node"}},
 	{name: "internal/audit", may: []string{"events", "internal/merkle"}},
 	{name: "internal/natsd", nats: true},
 	{name: "internal/tap", nats: true},
@@ -48,7 +49,7 @@ var loadTester = []string{"cluster-test/cluster", "cluster-test/fault", "cluster
 var parts = []string{"internal/backup", "internal/fence", "internal/limit", "internal/merkle", "internal/password", "internal/revoke", "internal/token", "internal/webhook"}
 
 // inTests lists what _test files of packages other than leaves may import besides.
-var inTests = append([]string{"events", "events/eventstest", "internal/natsd"}, parts...)
+var inTests = append([]string{"events", "events/eventstest", "internal/natsd", "internal/canary", "internal/metrics", "internal/tracing"}, parts...)
 
 // natsdUsers are the only packages whose non-test files may start a NATS server.
 var natsdUsers = []string{"cmd/knell", "internal/replica", "internal/restore", "cluster-test/..."}
