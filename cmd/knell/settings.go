@@ -46,8 +46,8 @@ var namePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
 // errors are usageErrors.
 func (c *serveCmd) config() (replica.Config, error) {
 	m := c.mode()
-	if c.Name == "" && m == standalone {
-		c.Name = standaloneName
+	if c.Name == "" {
+		c.Name = defaultName(m)
 	}
 	checks := append(append(c.checkNames(), c.Tokens.check()...), c.checkMode())
 	checks = append(append(append(checks, c.Limits.check()...), c.Edges.check()...), c.Webhooks.check())
@@ -95,6 +95,22 @@ func (c *serveCmd) config() (replica.Config, error) {
 		cfg.External, err = c.External.config(&c.Cluster)
 	}
 	return cfg, err
+}
+
+// defaultName returns the name of a replica that was given none. Of those that join there are as many as the load asks for, all started by one
+// line, each on a machine or in a container with a name of its own; a name that cannot be a replica's is none.
+func defaultName(m mode) string {
+	switch m {
+	case standalone:
+		return standaloneName
+	case joined:
+		host, _ := os.Hostname()
+		host, _, _ = strings.Cut(strings.ToLower(host), ".")
+		if namePattern.MatchString(host) {
+			return host
+		}
+	}
+	return ""
 }
 
 func (c *serveCmd) checkNames() []error {

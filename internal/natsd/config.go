@@ -294,6 +294,7 @@ func setCluster(o *server.Options, c *Cluster) error {
 	}
 	if c.CertFile != "" {
 		o.Cluster.TLSConfig, err = routeTLS(c)
+		o.Cluster.Advertise = ownRoute(c)
 	}
 	return err
 }

@@ -33,6 +33,26 @@ func routeTLS(c *Cluster) (*tls.Config, error) {
 	return config, nil
 }
 
+// ownRoute returns the one of the routes that this server's certificate is for, "" if that cannot be told. Without it a server tells the others of
+// a third one by the address that it sees, and they dial that: where routes are names, no certificate is for it, and each attempt is
+// followed by the next.
+func ownRoute(c *Cluster) string {
+	pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+	if err != nil {
+		return "" // routeTLS says so
+	}
+	var own []string
+	for _, r := range c.Routes {
+		if host, _, err := splitAddr(r); err == nil && pair.Leaf.VerifyHostname(host) == nil {
+			own = append(own, r)
+		}
+	}
+	if len(own) != 1 {
+		return ""
+	}
+	return own[0]
+}
+
 // mutualTLS returns a configuration for both directions, in which each side shows its certificate and trusts the CA only.
 func mutualTLS(certFile, keyFile, caFile string) (*tls.Config, error) {
 	cert, err := tls.LoadX509KeyPair(certFile, keyFile)

@@ -34,6 +34,7 @@ var places = []struct {
 	{name: "internal/natsd", nats: true},
 	{name: "internal/tap", nats: true},
 	{name: "internal/replica", may: []string{"..."}, nats: true},
+	{name: "internal/release"},
 	{name: "cmd/knell", may: append([]string{"..."}, loadTester...), nats: true},
 	{name: "cluster-test/...", may: []string{"...", "cluster-test/..."}, nats: true},
 }
