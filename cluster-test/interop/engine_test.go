@@ -26,10 +26,10 @@ import (
 // engine is a Docker engine of the test's own, in namespaces of its own: it shares neither images nor ports nor firewall rules with one
 // that the machine may have, and whatever it has started ends with it.
 type engine struct {
-	t    *testing.T
-	dir  string
-	netn *os.File // its network namespace
-	env  []string
+	t            *testing.T
+	dir          string
+	inside, home *os.File // its network namespace, and that of this process
+	env          []string
 }
 
 // startEngine starts an engine, or skips the test. Debian's engine is as good as Docker's own.
@@ -82,7 +82,10 @@ func startEngine(t *testing.T) *engine {
 			t.Fatal("no Docker engine")
 		}
 	}
-	if e.netn, err = os.Open(fmt.Sprintf("/proc/%d/ns/net", cmd.Process.Pid)); err != nil {
+	if e.inside, err = os.Open(fmt.Sprintf("/proc/%d/ns/net", cmd.Process.Pid)); err != nil {
+		t.Fatal(err)
+	}
+	if e.home, err = os.Open("/proc/self/ns/net"); err != nil {
 		t.Fatal(err)
 	}
 	return e
@@ -136,14 +139,18 @@ func (e *engine) client() *http.Client {
 	return &http.Client{Transport: transport, Timeout: patience}
 }
 
-// dial connects to an IP address. The socket stays in the namespace of the thread that made it, which ends with the goroutine.
+// dial connects to an IP address. The socket stays in the namespace in which it was made. The thread must not end: processes that
+// were started on it would end as well (Pdeathsig).
 func (e *engine) dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		runtime.LockOSThread()
-		if err = unix.Setns(int(e.netn.Fd()), unix.CLONE_NEWNET); err == nil {
+		if err = unix.Setns(int(e.inside.Fd()), unix.CLONE_NEWNET); err == nil {
 			conn, err = (&net.Dialer{}).DialContext(ctx, network, address)
+		}
+		if unix.Setns(int(e.home.Fd()), unix.CLONE_NEWNET) == nil {
+			runtime.UnlockOSThread()
 		}
 	}()
 	<-done
