@@ -45,6 +45,7 @@ type apiKeyCreateCmd struct {
 	Purpose   string        `arg:"" optional:"" help:"What the key is for: its name."`
 	Scopes    []string      `name:"scope" placeholder:"SCOPE" help:"What the key may do, as far as its owner may. Default: nothing but say who its owner is."`
 	Expires   time.Duration `default:"2160h" help:"How long the key lives; 0: until it is revoked."`
+	Out       string        `type:"path" placeholder:"FILE" help:"Write the key to this new file, which only you can read. Default: standard output."`
 }
 
 // Run makes the key.
@@ -52,12 +53,21 @@ func (c *apiKeyCreateCmd) Run(ctx context.Context, t *terminal) error {
 	if c.Expires < 0 || c.Expires%time.Second != 0 {
 		return usagef("--expires %v: want whole seconds", c.Expires)
 	}
+	out, err := newSecretFile(c.Out)
+	if err != nil {
+		return err
+	}
 	var k apiKey
 	in := map[string]any{"name": c.Purpose, "scopes": append([]string{}, c.Scopes...), "expires_in": c.Expires / time.Second}
 	if err := c.keys(ctx, t, http.MethodPost, "", in, &k); err != nil {
+		out.discard()
 		return fmt.Errorf("creating an API key for %q: %w", c.User, err)
 	}
-	return k.show(t)
+	if c.Out == "" {
+		return k.show(t)
+	}
+	fmt.Fprintf(t.out, "API key %s is in %s\n", k.ID, c.Out)
+	return out.write(t, []byte(k.Key))
 }
 
 // show prints a key with its text, which alone goes to standard output.

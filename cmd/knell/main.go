@@ -73,15 +73,7 @@ func main() {
 // run carries out one command line and returns the exit code.
 func run(args []string, t *terminal) int {
 	var c cli
-	parser, err := kong.New(&c,
-		kong.Name("knell"),
-		kong.Description("Knell is a distributed session store with an event log: when a logout returns, no replica accepts the token any more."),
-		kong.Writers(t.out, t.err),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Vars{"listen": "127.0.0.1:8080", "standalone": standaloneName, "logMaxBytes": defaultLogMaxBytes},
-		kong.Bind(t),
-		kong.BindTo(context.Background(), (*context.Context)(nil)),
-	)
+	parser, err := newParser(&c, t)
 	if err != nil { // the struct tags above are wrong
 		fmt.Fprintln(t.err, "knell:", err)
 		return exitFailed
@@ -98,6 +90,19 @@ func run(args []string, t *terminal) int {
 		err = ctx.Run()
 	}
 	return conclude(t, err)
+}
+
+// newParser returns what reads the command line into c.
+func newParser(c *cli, t *terminal) (*kong.Kong, error) {
+	return kong.New(c,
+		kong.Name("knell"),
+		kong.Description("Knell is a distributed session store with an event log: when a logout returns, no replica accepts the token any more."),
+		kong.Writers(t.out, t.err),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Vars{"listen": "127.0.0.1:8080", "standalone": standaloneName, "logMaxBytes": defaultLogMaxBytes},
+		kong.Bind(t),
+		kong.BindTo(context.Background(), (*context.Context)(nil)),
+	)
 }
 
 // conclude prints err and returns the exit code that it stands for.

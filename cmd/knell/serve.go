@@ -13,7 +13,7 @@ import (
 
 // serveCmd holds the settings of one replica. Each can be given as a flag or in the environment.
 type serveCmd struct {
-	Name   string        `env:"KNELL_NAME" placeholder:"NAME" help:"Stable name of this replica, unique in its cluster: a-z, 0-9 and -. Default: knell; required in a cluster."`
+	Name   string        `env:"KNELL_NAME" placeholder:"NAME" help:"Stable name of this replica, unique in its cluster: a-z, 0-9 and -. Default: knell when alone, with --join the name of the host; else required."`
 	Data   string        `env:"KNELL_DATA" default:"knell-data" type:"path" placeholder:"DIR" help:"Data directory; made if it is not there. Default: ./knell-data."`
 	Listen address       `env:"KNELL_LISTEN" default:"${listen}" help:"Where HTTP is served."`
 	Authz  address       `name:"ext-authz-listen" env:"KNELL_EXT_AUTHZ_LISTEN" placeholder:"ADDR" help:"Where Envoy asks whether a request may pass (ext_authz over gRPC). Default: nowhere."`

@@ -43,8 +43,8 @@ var namePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
 // errors are usageErrors.
 func (c *serveCmd) config() (replica.Config, error) {
 	m := c.mode()
-	if c.Name == "" && m == standalone {
-		c.Name = standaloneName
+	if c.Name == "" {
+		c.Name = defaultName(m)
 	}
 	if err := firstError(c.takeIdentity(m)); err != nil {
 		return replica.Config{}, err
@@ -100,6 +100,22 @@ func (c *serveCmd) config() (replica.Config, error) {
 		cfg.External, err = c.External.config(&c.Cluster)
 	}
 	return cfg, err
+}
+
+// defaultName returns the name of a replica that was given none. Of those that join there are as many as the load asks for, all started by one
+// line, each on a machine or in a container with a name of its own; a name that cannot be a replica's is none.
+func defaultName(m mode) string {
+	switch m {
+	case standalone:
+		return standaloneName
+	case joined:
+		host, _ := os.Hostname()
+		host, _, _ = strings.Cut(strings.ToLower(host), ".")
+		if namePattern.MatchString(host) {
+			return host
+		}
+	}
+	return ""
 }
 
 func (c *serveCmd) checkNames() []error {

@@ -26,9 +26,15 @@ func (versionFlag) BeforeReset(app *kong.Kong, t *terminal) error {
 	return err
 }
 
-// version returns what the Go tool recorded about this build: a module version, or the commit with "+dirty" when the tree
+// release is the version of a published program, which the linker sets (internal/release).
+var release string
+
+// version returns the release, or what the Go tool recorded about this build: a module version, or the commit with "+dirty" when the tree
 // had changes, or "devel".
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "devel"

@@ -326,6 +326,7 @@ func setCluster(o *server.Options, c *Cluster, creds *credentials) error {
 	}
 	if c.CertFile != "" {
 		o.Cluster.TLSConfig, err = creds.routeTLS(c.Routes)
+		o.Cluster.Advertise = ownRoute(c)
 	}
 	return err
 }

@@ -48,6 +48,26 @@ func hostsOf(addresses []string) (hosts []string, err error) {
 	return hosts, nil
 }
 
+// ownRoute returns the one of the routes that this server's certificate is for, "" if that cannot be told. Without it a server tells the others of
+// a third one by the address that it sees, and they dial that: where routes are names, no certificate is for it, and each attempt is
+// followed by the next.
+func ownRoute(c *Cluster) string {
+	pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+	if err != nil {
+		return "" // routeTLS says so
+	}
+	var own []string
+	for _, r := range c.Routes {
+		if host, _, err := splitAddr(r); err == nil && pair.Leaf.VerifyHostname(host) == nil {
+			own = append(own, r)
+		}
+	}
+	if len(own) != 1 {
+		return ""
+	}
+	return own[0]
+}
+
 // mutualTLS returns a configuration for both directions, in which each side shows the certificate that it has now and trusts the CA
 // that it has now. hosts are those of servers that are dialed; accept looks at who dials, nil takes everybody whom the CA vouches for.
 //

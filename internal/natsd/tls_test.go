@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 )
@@ -109,6 +110,24 @@ func TestRouteTLS(t *testing.T) {
 		_, err := publish(ctx, nc, "knell.node.n1")
 		return err
 	})
+}
+
+// TestOwnRoute: a server is known to the others under the route that its certificate is for.
+func TestOwnRoute(t *testing.T) {
+	ca := newAuthority(t)
+	for _, c := range []struct{ host, routes, want string }{
+		{"b", "a:1,b:1,c:1", "b:1"},
+		{"10.0.0.2", "10.0.0.1:1,10.0.0.2:1,10.0.0.3:1", "10.0.0.2:1"},
+		{"127.0.0.1", "127.0.0.1:1,127.0.0.1:2,127.0.0.1:3", ""},
+		{"d", "a:1,b:1,c:1", ""},
+	} {
+		cluster := &Cluster{Name: "c", Listen: "127.0.0.1:0", Routes: strings.Split(c.routes, ",")}
+		ca.withTLS(t, cluster, c.host)
+		o := &server.Options{}
+		if err := setCluster(o, cluster); err != nil || o.Cluster.Advertise != c.want {
+			t.Errorf("%s of %s: %q, %v", c.host, c.routes, o.Cluster.Advertise, err)
+		}
+	}
 }
 
 // TestForeignRoutes: a server that is not of the cluster gets no route, whichever of the two dials. Both sides refuse, so

@@ -38,6 +38,7 @@ var places = []struct {
 	{name: "internal/identity", nats: true},
 	{name: "internal/replica", may: []string{"..."}, nats: true},
 	{name: "internal/restore", may: []string{"events", "node", "internal/backup", "internal/natsd"}},
+	{name: "internal/release"},
 	{name: "cmd/knell", may: append([]string{"..."}, loadTester...), nats: true},
 	{name: "cluster-test/...", may: []string{"...", "cluster-test/..."}, nats: true},
 }
