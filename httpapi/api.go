@@ -124,6 +124,8 @@ type Config struct {
 	// LogCopy returns what /status says about the copy of the log that this replica's server holds: "current", or "behind", or ""
 	// when there is none. Nil: "".
 	LogCopy func() string
+	// LogServers returns to how many of the other servers that keep the log this replica's is connected. Nil: there are none.
+	LogServers func() LogServers
 	// Logger gets one debug line a request and the details of internal errors. Nil: slog.Default.
 	Logger *slog.Logger
 }
@@ -145,6 +147,7 @@ type api struct {
 	log        *slog.Logger
 	sync       string
 	logCopy    func() string
+	logServers func() LogServers
 	passwords  bool   // the password grant is on
 	metadata   []byte // of the issuer; nil when that is no URL
 	local      bool   // requests come from the operator's own machine; no token is asked for
@@ -169,6 +172,9 @@ func newAPI(n Node, cfg Config) *api {
 	}
 	if a.logCopy = cfg.LogCopy; a.logCopy == nil {
 		a.logCopy = func() string { return "" }
+	}
+	if a.logServers = cfg.LogServers; a.logServers == nil {
+		a.logServers = func() LogServers { return LogServers{} }
 	}
 	return a
 }

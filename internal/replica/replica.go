@@ -211,6 +211,10 @@ func (r *Replica) bringUp(ctx context.Context) error {
 	}
 	httpCfg := r.cfg.HTTP
 	httpCfg.Logger, httpCfg.Commands, httpCfg.LogCopy = r.log, r.requests.ctx, r.logCopy
+	httpCfg.LogServers = func() httpapi.LogServers {
+		connected, others := r.peers()
+		return httpapi.LogServers{Connected: connected, Others: others}
+	}
 	httpCfg.Streams, httpCfg.Version = r.streams.ctx, r.cfg.Node.Version
 	if r.local != nil {
 		r.local.gate.open(httpapi.NewLocal(r.node, httpCfg))
