@@ -34,6 +34,7 @@ type cli struct {
 	Revoke  revokeCmd  `cmd:"" help:"End sessions and tokens, with access to the data directory; returns when no replica accepts them any more."`
 	Events  eventsCmd  `cmd:"" help:"Read the audit trail: follow it, export it, count it, verify it; or let others read it."`
 	Status  statusCmd  `cmd:"" help:"Show what a replica knows about itself and its peers."`
+	Doctor  doctorCmd  `cmd:"" help:"Examine what a replica stands on, and all replicas that can be asked; says what to do. Exit status 0: all is well, 1: warnings, 2: something is bad."`
 	Bench   benchCmd   `cmd:"" help:"Send an installation, or a cluster of its own, a load, and measure logouts and leaks."`
 	Hash    hashCmd    `cmd:"" hidden:"" name:"hash-passwords" help:"Hash passwords for the process that started this one."`
 	Version versionCmd `cmd:"" help:"Print the version."`
@@ -68,16 +69,7 @@ func main() {
 
 // run carries out one command line and returns the exit code.
 func run(args []string, t *terminal) int {
-	var c cli
-	parser, err := kong.New(&c,
-		kong.Name("knell"),
-		kong.Description("Knell is a distributed session store with an event log: when a logout returns, no replica accepts the token any more."),
-		kong.Writers(t.out, t.err),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Vars{"listen": "127.0.0.1:8080", "standalone": standaloneName, "logMaxBytes": defaultLogMaxBytes},
-		kong.Bind(t),
-		kong.BindTo(context.Background(), (*context.Context)(nil)),
-	)
+	parser, err := newParser(t)
 	if err != nil { // the struct tags above are wrong
 		fmt.Fprintln(t.err, "knell:", err)
 		return exitFailed
@@ -94,6 +86,19 @@ func run(args []string, t *terminal) int {
 		err = ctx.Run()
 	}
 	return conclude(t, err)
+}
+
+// newParser returns the parser of command lines.
+func newParser(t *terminal) (*kong.Kong, error) {
+	return kong.New(&cli{},
+		kong.Name("knell"),
+		kong.Description("Knell is a distributed session store with an event log: when a logout returns, no replica accepts the token any more."),
+		kong.Writers(t.out, t.err),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Vars{"listen": "127.0.0.1:8080", "standalone": standaloneName, "logMaxBytes": defaultLogMaxBytes},
+		kong.Bind(t),
+		kong.BindTo(context.Background(), (*context.Context)(nil)),
+	)
 }
 
 // conclude prints err and returns the exit code that it stands for.

@@ -14,7 +14,7 @@ const (
 
 // leaves import no package of ours.
 var leaves = []string{
-	"internal/balance", "internal/export", "internal/extauthz", "internal/fence", "internal/limit", "internal/merkle", "internal/natsd",
+	"internal/balance", "internal/doctor", "internal/export", "internal/extauthz", "internal/fence", "internal/limit", "internal/merkle", "internal/natsd",
 	"internal/password", "internal/revoke", "internal/structure", "internal/tap", "internal/token", "internal/trail", "internal/webhook",
 }
 
