@@ -84,7 +84,7 @@ func parse(args []string, stderr io.Writer) (flags, error) {
 	set.IntVar(&f.failover, "failover", 0, "measure what so many kills and pauses of the log's leader cost, print a table and end")
 	set.IntVar(&f.busy, "busy", 0, "with -failover: goroutines that keep the machine busy")
 	set.BoolVar(&f.fixed, "fixed-timers", false, "with -failover: leave nats-server's own election timers; needs -lease 12s or more")
-	set.BoolVar(&f.external, "external", false, "with -failover: the log is on three nats-servers; needs -lease 12s or more")
+	set.BoolVar(&f.external, "external", false, "the log is on three nats-servers: scenarios that can do so run there; with -failover it needs -lease 12s or more")
 	set.BoolVar(&f.rivals, "rivals", false, "instead of scenarios, compare Knell with what people use today: a table on stdout")
 	set.StringVar(&f.json, "json", "", "with -rivals: write everything that was measured to this file, as JSON")
 	if err := set.Parse(args); err != nil {
@@ -211,7 +211,7 @@ func build(ctx context.Context, f *flags, scenarios []scenario.Scenario) (built 
 func runAll(ctx context.Context, f flags, scenarios []scenario.Scenario, stdout io.Writer) (int, error) {
 	set := scenario.Settings{
 		Binary: f.binary, Broken: f.broken, Next: f.next, Dir: f.dir, Keep: f.keep, Long: !f.short, Seed: f.seed, Lease: f.lease,
-		ExpectViolation: f.expect, Break: f.mutation,
+		ExpectViolation: f.expect, Break: f.mutation, External: f.external,
 		Logf: func(format string, args ...any) { fmt.Fprintf(stdout, "  "+format+"\n", args...) },
 	}
 	begin := time.Now()

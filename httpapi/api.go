@@ -130,6 +130,8 @@ type Config struct {
 	RemoveMember func(ctx context.Context, name string) error
 	// CertExpires returns when the certificate ends that this replica shows to the others, zero when it has none. Nil: none.
 	CertExpires func() time.Time
+	// LogServers returns to how many of the other servers that keep the log this replica's is connected. Nil: there are none.
+	LogServers func() LogServers
 	// Logger gets one debug line a request and the details of internal errors. Nil: slog.Default.
 	Logger *slog.Logger
 	// AccessLog has the line of a request on the level info.
@@ -162,6 +164,7 @@ type api struct {
 	logCopy    func() string
 	remove     func(ctx context.Context, name string) error
 	expires    func() time.Time
+	logServers func() LogServers
 	passwords  bool   // the password grant is on
 	metadata   []byte // of the issuer; nil when that is no URL
 	local      bool   // requests come from the operator's own machine; no token is asked for
@@ -191,6 +194,9 @@ func newAPI(n Node, cfg Config) *api {
 	}
 	if a.expires = cfg.CertExpires; a.expires == nil {
 		a.expires = func() time.Time { return time.Time{} }
+	}
+	if a.logServers = cfg.LogServers; a.logServers == nil {
+		a.logServers = func() LogServers { return LogServers{} }
 	}
 	return a
 }

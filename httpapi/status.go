@@ -57,6 +57,8 @@ type publicStatusDocument struct {
 	Sync        string       `json:"sync"`
 	LogCopy     string       `json:"log_copy,omitempty"`
 	Peers       []statusPeer `json:"peers"`
+	node.Announced
+	node.Standing
 
 	Record node.Recording `json:"record"` // what its events tell of where requests come from
 }
@@ -66,8 +68,15 @@ type publicStatusDocument struct {
 func (a *api) publicStatus(w http.ResponseWriter, _ *http.Request) {
 	s := a.n.Status()
 	writeJSON(w, http.StatusOK, publicStatusDocument{
-		s.Node, s.Incarnation, s.Epoch, s.Applied, s.Digest, s.Ready, s.Lease.Milliseconds(), a.sync, a.logCopy(), peersOf(s), s.Record,
+		s.Node, s.Incarnation, s.Epoch, s.Applied, s.Digest, s.Ready, s.Lease.Milliseconds(), a.sync, a.logCopy(), peersOf(s),
+		s.Announced, s.Standing, s.Record,
 	})
+}
+
+// LogServers are the other servers that a replica keeps the log with.
+type LogServers struct {
+	Connected int `json:"connected"` // to so many of them
+	Others    int `json:"others"`
 }
 
 // fullStatusDocument is all of it.
@@ -76,7 +85,8 @@ type fullStatusDocument struct {
 	LeaseMS int64        `json:"lease_ms"`
 	Sync    string       `json:"sync"`
 	LogCopy string       `json:"log_copy,omitempty"`
-	Peers   []statusPeer `json:"peers"` // instead of the embedded one
+	Servers *LogServers  `json:"log_servers,omitempty"` // nil: this replica keeps no copy of the log beside others
+	Peers   []statusPeer `json:"peers"`                 // instead of the embedded one
 
 	CertExpires string `json:"cert_expires,omitempty"` // RFC 3339, of what this replica shows to the others
 }
@@ -87,6 +97,9 @@ func (a *api) fullStatus(w http.ResponseWriter, _ *http.Request) {
 	d := fullStatusDocument{Status: s, LeaseMS: s.Lease.Milliseconds(), Sync: a.sync, LogCopy: a.logCopy(), Peers: peersOf(s)}
 	if end := a.expires(); !end.IsZero() {
 		d.CertExpires = end.UTC().Format(time.RFC3339)
+	}
+	if servers := a.logServers(); servers.Others > 0 {
+		d.Servers = &servers
 	}
 	writeJSON(w, http.StatusOK, d)
 }

@@ -75,8 +75,28 @@ type User struct {
 	Sessions int // live ones
 }
 
+// Announced is what a replica says of itself in the log: by it replicas can be compared.
+type Announced struct {
+	Version     string `json:"version"`         // of its build
+	Level       uint32 `json:"level"`           // newest schema level that it knows; 0: it has not said so yet
+	LeaseLength int64  `json:"lease_length_ms"` // 0: it has not said so yet
+	Issuer      string `json:"issuer"`
+	Audience    string `json:"audience"`
+}
+
+// Standing is where a replica stands in time and in the log.
+type Standing struct {
+	Time     time.Time `json:"time"`      // of its wall clock
+	LogTime  time.Time `json:"log_time"`  // the newest wall clock time of any replica, as far as this one has applied the log
+	LogLevel uint32    `json:"log_level"` // schema level of the log
+	Snapshot uint64    `json:"snapshot"`  // sequence of the newest snapshot that most replicas have made; 0: none is known
+	LogFirst uint64    `json:"log_first"` // the log begins here
+}
+
 // Status describes a replica for operators.
 type Status struct {
+	Announced
+	Standing
 	Node        string        `json:"node"`
 	Incarnation string        `json:"incarnation"`
 	Epoch       string        `json:"epoch"`
@@ -89,8 +109,6 @@ type Status struct {
 	Users       int           `json:"users"`
 	Sessions    int           `json:"sessions"`
 	Revoked     int           `json:"revoked"`
-	LogFirst    uint64        `json:"log_first"` // the log begins here
-	Snapshot    uint64        `json:"snapshot"`  // sequence of the newest snapshot that most replicas have made; 0: none is known
 	LogBytes    int64         `json:"log_bytes"`
 	LogMaxBytes int64         `json:"log_max_bytes"`
 	LogSheds    string        `json:"log_sheds,omitempty"` // what it has no room for: attempts, then logins, accounts, everything
@@ -100,6 +118,7 @@ type Status struct {
 
 // Peer is another replica as this one sees it.
 type Peer struct {
+	Announced
 	Node        string        `json:"node"`
 	Incarnation string        `json:"incarnation"`
 	Applied     uint64        `json:"applied"`

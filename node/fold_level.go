@@ -29,6 +29,7 @@ type member struct {
 	// What it said when it joined; joined is the sequence, 0 when that has been forgotten.
 	joined           uint64
 	issuer, audience string
+	version          string
 }
 
 // live reports whether m has to be reckoned with.
@@ -85,7 +86,7 @@ func (s *state) foldNodeJoined(seq uint64, e *events.Event, d *events.NodeJoined
 		}
 	}
 	s.members[d.Incarnation] = member{node: e.Node, level: d.Level, until: s.logTime + memberMargin, pulse: s.pulse,
-		joined: seq, issuer: d.Issuer, audience: d.Audience}
+		joined: seq, issuer: d.Issuer, audience: d.Audience, version: d.Version}
 	return ""
 }
 

@@ -95,11 +95,15 @@ func (s *state) foldSessionRefreshed(seq uint64, e *events.Event, d *events.Sess
 	case ses.client != nil && (ses.client.seq != d.ClientSeq || ses.client.disabled) || !s.signed(d.Key):
 		return voidChanged
 	}
+	filed := sessionMinute(ses)
 	ses.seq, ses.generation = seq, d.Generation
 	ses.issuedAt, ses.accessExpires, ses.idleExpires = d.IssuedAt, d.AccessExpires, d.IdleExpires
 	ses.lastExpires = max(ses.lastExpires, d.AccessExpires)
 	ses.device = deviceOf(e, ses.device.started)
 	ses.pace = paceAfter(ses.pace, d.IssuedAt, rotationCost)
+	if sessionMinute(ses) < filed { // by a replica with a shorter idle time
+		s.file(ses)
+	}
 	s.touchSession(ses)
 	return ""
 }
@@ -158,10 +162,16 @@ func (s *state) sorted(keep func(*session) bool) []*session {
 func (s *state) begin(ses *session) {
 	ses.word = s.freeWord.take(s.logTime)
 	s.sessions[ses.id] = ses
-	minute := max(sessionMinute(ses), s.swept)
-	s.expiry[minute] = append(s.expiry[minute], ses.id)
+	s.file(ses)
 	s.words.Set(ses.word, true)
 	s.touchSession(ses)
+}
+
+// file has ses looked at when it may have ended. It is filed in that minute or an earlier one, as it is in a state that was loaded from a
+// snapshot, or one of the two would forget it later than the other.
+func (s *state) file(ses *session) {
+	minute := max(sessionMinute(ses), s.swept)
+	s.expiry[minute] = append(s.expiry[minute], ses.id)
 }
 
 // end revokes ses at seq. The revocation is written to the cache first and to the session's word second: a verification

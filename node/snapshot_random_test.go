@@ -54,7 +54,7 @@ func (a *author) node() string { return fmt.Sprint("n", 1+a.IntN(3)) }
 
 // joined is the event of a new life of one of the replicas.
 func (a *author) joined(i int) *events.Event {
-	e := a.event(&events.NodeJoined{Incarnation: a.lives[i], Level: 1 + a.Uint32N(2), Issuer: "i", Audience: "a"})
+	e := a.event(&events.NodeJoined{Incarnation: a.lives[i], Level: 1 + a.Uint32N(2), Issuer: "i", Audience: "a", Version: fmt.Sprint("v", a.IntN(3))})
 	e.Node = fmt.Sprint("n", i+1)
 	return e
 }

@@ -63,8 +63,7 @@ func (s *state) entering() (enter chan<- []*session, done <-chan struct{}) {
 			for _, ses := range batch {
 				s.sessions[ses.id] = ses
 				s.words.Set(ses.word, true)
-				minute := max(sessionMinute(ses), s.swept)
-				s.expiry[minute] = append(s.expiry[minute], ses.id)
+				s.file(ses)
 				if ses.user != nil {
 					ses.link()
 				}

@@ -64,6 +64,7 @@ func (s *state) codeRoster(c *coder) {
 		c.after(&l.joined, s.seq)
 		c.text(&l.issuer)
 		c.text(&l.audience)
+		c.text(&l.version)
 	}) {
 		s.members[l.inc] = l.member
 	}

@@ -109,7 +109,8 @@ func reload(t *testing.T, s *state) *state {
 	return again
 }
 
-// A replica that starts from a snapshot and reads on has the state of one that has read everything, whatever came before and after.
+// A replica that starts from a snapshot and reads on has the state of one that has read everything, whatever came before and after. Seed 7 has a
+// refresh that ends its session earlier than it was filed.
 func TestSnapshotAndTailIsReplay(t *testing.T) {
 	for seed := range uint64(12) {
 		a := newAuthor(seed)

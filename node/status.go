@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"github.com/knell-auth/knell/events"
 )
 
 // Ready reports whether this replica holds a lease and may issue tokens.
@@ -29,7 +31,15 @@ func (n *Node) Status() Status {
 		s.Lease = max(0, lease.Remaining(now))
 	}
 	n.mu.RLock()
-	s.LogFirst, s.Snapshot = max(n.state.first, 1), n.room.retaining.newest.Load()
+	s.Announced = Announced{n.cfg.Version, n.life.level, n.cfg.Lease.Milliseconds(), n.cfg.Issuer, n.cfg.Audience}
+	s.Standing = Standing{
+		Time: n.clock.now().UTC(), LogTime: time.Unix(0, n.state.logTime).UTC(), LogLevel: n.state.level,
+		Snapshot: n.room.retaining.newest.Load(), LogFirst: max(n.state.first, 1),
+	}
+	announced := map[events.ID]Announced{}
+	for inc, m := range n.state.members {
+		announced[inc] = Announced{m.version, m.level, int64(m.lease), m.issuer, m.audience}
+	}
 	s.Epoch, s.Applied, s.Digest = n.state.epoch.String(), n.state.seq, n.state.digest.String()
 	s.Users, s.Sessions, s.Revoked = len(n.state.users), len(n.state.sessions), n.state.revoked.Len()
 	n.mu.RUnlock()
@@ -41,7 +51,7 @@ func (n *Node) Status() Status {
 	}
 	live := k.horizons(now)
 	for inc, p := range k.peers {
-		s.Peers = append(s.Peers, Peer{Node: p.name, Incarnation: inc.String(), Applied: p.applied, Horizon: live[inc]})
+		s.Peers = append(s.Peers, Peer{Announced: announced[inc], Node: p.name, Incarnation: inc.String(), Applied: p.applied, Horizon: live[inc]})
 	}
 	slices.SortFunc(s.Peers, func(a, b Peer) int {
 		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Incarnation, b.Incarnation))

@@ -65,21 +65,6 @@ func killAll(ctx context.Context, x *experiment) error {
 	return nil
 }
 
-func rolling(ctx context.Context, x *experiment) error {
-	for range x.repeat(1, 5) {
-		for i := range x.Cluster.Replicas {
-			j, err := x.Stop(ctx, i)
-			if err != nil {
-				return err
-			}
-			if err := x.heal(ctx, j); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 func pauseShort(ctx context.Context, x *experiment) error {
 	for n := range x.repeat(3, 15) {
 		each := func(context.Context) (int, error) { return n % len(x.Cluster.Replicas), nil }

@@ -15,6 +15,28 @@ const logoutBound = 20 * time.Second
 // smallDisk is enough for a replica's log of a run, and quickly filled.
 const smallDisk = 256 << 20
 
+// anywhere are the scenarios that can run with the log on NATS servers in processes of their own, too.
+var anywhere = []string{
+	"steady", "kill9-replica", "kill9-all", "sigterm-rolling", "restart-empty", "restart-old", "pause-short", "pause-long", "upgrade",
+	"stream-kill", "webhook-kill",
+}
+
+// elsewhere returns s with the log on NATS servers in processes of their own, and why that cannot be if it cannot.
+func (s Scenario) elsewhere() (_ Scenario, why string) {
+	if !slices.Contains(anywhere, s.Name) {
+		return s, "is about replicas that keep the log themselves"
+	}
+	own := s.Cluster
+	s.Cluster = func(c *cluster.Config) {
+		if own != nil {
+			own(c)
+		}
+		c.External, c.Lease = true, max(c.Lease, externalLease)
+	}
+	s.Check.Logout *= 3 // as long are leases and elections
+	return s, ""
+}
+
 // All returns every scenario.
 func All() []Scenario {
 	return slices.Concat(
@@ -62,10 +84,11 @@ func crashes() []Scenario {
 			run:    killAll,
 		},
 		{
-			Name:   "sigterm-rolling",
-			Proves: "a rolling restart under load costs no verification that goes through a balancer that heeds /readyz",
-			Check:  check.Options{Logout: logoutBound},
-			run:    rolling,
+			Name:     "sigterm-rolling",
+			Proves:   "replicas are replaced by another version one by one, under load: of what goes through a balancer that heeds /readyz nothing is refused and nothing leaks",
+			Upgrades: true,
+			Check:    check.Options{Logout: logoutBound},
+			run:      rolling,
 		},
 		{
 			Name:   "restart-empty",

@@ -10,6 +10,9 @@ func TestListIsComplete(t *testing.T) {
 		}
 		seen[s.Name] = true
 	}
+	if found, unknown := Find(anywhere, false); unknown != "" || len(found) != len(anywhere) {
+		t.Errorf("of %v only %d are there; unknown is %q", anywhere, len(found), unknown)
+	}
 	if found, unknown := Find([]string{"cut-off", "steady"}, true); unknown != "" || len(found) != 2 || found[1].Name != "steady" {
 		t.Errorf("found %v, unknown %q", found, unknown)
 	}

@@ -31,6 +31,7 @@ type Settings struct {
 	Logf   func(format string, args ...any)
 	// ExpectViolation turns the verdict about C1 around, for a Broken binary or one that is broken itself.
 	ExpectViolation bool
+	External        bool   // the log is on NATS servers of their own
 	Break           string // mechanism that every scenario leaves out; needs Broken
 }
 
@@ -86,6 +87,11 @@ func Run(ctx context.Context, s Scenario, set Settings) Result {
 	if s.Sandbox && !cluster.Sandboxed() {
 		res.Skipped = "needs network and mount namespaces of its own: run as root, with iproute2 and util-linux"
 		return res
+	}
+	if set.External {
+		if s, res.Skipped = s.elsewhere(); res.Skipped != "" {
+			return res
+		}
 	}
 	var needs cluster.Config
 	if s.Cluster != nil {

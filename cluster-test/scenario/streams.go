@@ -44,7 +44,7 @@ const auditor = "auditor"
 func streamKill(ctx context.Context, x *experiment) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // of the programs, if they are still there
-	front, err := startFront(x.Cluster)
+	front, err := startFront(x.Cluster, func(h http.Handler) http.Handler { return h })
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,8 @@ type front struct {
 	served chan struct{}
 }
 
-func startFront(c *cluster.Cluster) (*front, error) {
+// startFront starts one before the replicas of c; wrap may put something before it.
+func startFront(c *cluster.Cluster, wrap func(http.Handler) http.Handler) (*front, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -98,7 +99,7 @@ func startFront(c *cluster.Cluster) (*front, error) {
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	f := &front{url: "http://" + l.Addr().String(), b: b, server: &http.Server{Handler: b}, served: make(chan struct{})}
+	f := &front{url: "http://" + l.Addr().String(), b: b, server: &http.Server{Handler: wrap(b)}, served: make(chan struct{})}
 	go func() {
 		defer close(f.served)
 		_ = f.server.Serve(l) // until close

@@ -36,9 +36,8 @@ func topologies() []Scenario {
 			run:         disturbJoined,
 		},
 		{
-			Name:     "external",
-			Proves:   "replicas on three real nats-servers keep the claims when one of them is killed or frozen, and turn no good token away when the servers' leader is killed",
-			LongOnly: true,
+			Name:   "external",
+			Proves: "replicas on three real nats-servers keep the claims when one of them is killed or frozen, and turn no good token away when the servers' leader is killed",
 			Cluster: func(c *cluster.Config) {
 				c.External, c.Lease = true, externalLease
 			},

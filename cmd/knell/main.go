@@ -38,6 +38,7 @@ type cli struct {
 	Cluster clusterCmd `cmd:"" help:"Make and replace what the replicas of a cluster know each other by; make a cluster of a standalone store; take a replica out."`
 	Status  statusCmd  `cmd:"" help:"Show what a replica knows about itself and its peers."`
 	Canary  canaryCmd  `cmd:"" help:"Watch an installation: log in, log out, and ask every replica whether it still accepts the token, again and again."`
+	Doctor  doctorCmd  `cmd:"" help:"Examine what a replica stands on, and all replicas that can be asked; says what to do. Exit status 0: all is well, 1: warnings, 2: something is bad."`
 	Bench   benchCmd   `cmd:"" help:"Send an installation, or a cluster of its own, a load, and measure logouts and leaks."`
 	Hash    hashCmd    `cmd:"" hidden:"" name:"hash-passwords" help:"Hash passwords for the process that started this one."`
 	Version versionCmd `cmd:"" help:"Print the version."`

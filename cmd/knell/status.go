@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,7 +10,9 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/knell-auth/knell/httpapi"
 	"github.com/knell-auth/knell/internal/natsd"
+	"github.com/knell-auth/knell/node"
 )
 
 type statusCmd struct {
@@ -24,6 +27,8 @@ const statusTimeout = 10 * time.Second
 
 // replicaStatus is what /status answers. The counts come from the local socket only.
 type replicaStatus struct {
+	node.Announced
+	node.Standing
 	Node        string `json:"node"`
 	Incarnation string `json:"incarnation"`
 	Epoch       string `json:"epoch"`
@@ -34,21 +39,35 @@ type replicaStatus struct {
 	Sync        string `json:"sync"`
 	LogCopy     string `json:"log_copy"`
 	Fenced      string `json:"fenced"`
-	Users       *int   `json:"users"`
-	Sessions    int    `json:"sessions"`
-	Revoked     int    `json:"revoked"`
-	LogBytes    int64  `json:"log_bytes"`
-	LogMaxBytes int64  `json:"log_max_bytes"`
-	LogFirst    uint64 `json:"log_first"`
-	Snapshot    uint64 `json:"snapshot"`
-	LogSheds    string `json:"log_sheds"`
+	statusCounts
+	statusLog
 	Pending     int    `json:"pending_barriers"`
 	CertExpires string `json:"cert_expires"` // from the local socket only
-	Peers       []struct {
-		Node      string `json:"node"`
-		Applied   uint64 `json:"applied"`
-		HorizonMS int64  `json:"horizon_ms"`
-	} `json:"peers"`
+
+	Servers *httpapi.LogServers `json:"log_servers"`
+	Peers   []peerStatus        `json:"peers"`
+}
+
+// statusLog says how much of the log there is.
+type statusLog struct {
+	LogBytes    int64  `json:"log_bytes"`
+	LogMaxBytes int64  `json:"log_max_bytes"`
+	LogSheds    string `json:"log_sheds"`
+}
+
+// statusCounts says how much there is of everything.
+type statusCounts struct {
+	Users    *int `json:"users"` // nil: who asked may not know
+	Sessions int  `json:"sessions"`
+	Revoked  int  `json:"revoked"`
+}
+
+// peerStatus is another replica in it.
+type peerStatus struct {
+	node.Announced
+	Node      string `json:"node"`
+	Applied   uint64 `json:"applied"`
+	HorizonMS int64  `json:"horizon_ms"`
 }
 
 // Run prints the status. It fails when the replica does not serve, so that it can stand in a health check.
@@ -113,7 +132,10 @@ func (s *replicaStatus) print(t *terminal) error {
 	if s.Ready {
 		ready = fmt.Sprintf("yes, lease for another %s", round(time.Duration(s.LeaseMS)*time.Millisecond))
 	}
-	fmt.Fprintf(w, "replica\t%s\nready\t%s\n", s.Node, ready)
+	fmt.Fprintf(w, "replica\t%s\nready\t%s\nversion\t%s\n", s.Node, ready, s.Version)
+	if s.LogLevel != s.Level {
+		fmt.Fprintf(w, "level\t%d of the log, this version knows %d\n", s.LogLevel, s.Level)
+	}
 	if s.Fenced != "" {
 		fmt.Fprintf(w, "fenced\t%s\n", s.Fenced)
 	}
@@ -141,13 +163,13 @@ func (s *replicaStatus) print(t *terminal) error {
 	}
 	for i, p := range s.Peers {
 		if i == 0 {
-			fmt.Fprintf(w, "\nPEER\tAPPLIED\tMAY ANSWER FOR\n")
+			fmt.Fprintf(w, "\nPEER\tVERSION\tAPPLIED\tMAY ANSWER FOR\n")
 		}
 		horizon := round(time.Duration(p.HorizonMS) * time.Millisecond)
 		if p.HorizonMS == 0 {
 			horizon = "no lease"
 		}
-		fmt.Fprintf(w, "%s\t%d\t%s\n", p.Node, p.Applied, horizon)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\n", p.Node, cmp.Or(p.Version, "unknown"), p.Applied, horizon)
 	}
 	return w.Flush()
 }

@@ -28,7 +28,7 @@ type everything struct{}
 
 func (everything) Status() node.Status {
 	return node.Status{
-		Node: "r1", Applied: 100, Lease: 3 * time.Second, Ready: true, Users: 3, Sessions: 5, Revoked: 2, LogFirst: 1, Snapshot: 90, LogBytes: 81,
+		Node: "r1", Applied: 100, Lease: 3 * time.Second, Ready: true, Users: 3, Sessions: 5, Revoked: 2, Standing: node.Standing{LogFirst: 1, Snapshot: 90}, LogBytes: 81,
 		LogMaxBytes: 100, LogSheds: "attempts", Pending: 1,
 		Peers: []node.Peer{{Node: "r2", Applied: 98, Horizon: 4 * time.Second}, {Node: "r2", Incarnation: "old", Applied: 7}, {Node: "r3"}},
 	}

@@ -17,18 +17,19 @@ func (e *External) check(ctx context.Context, nc *nats.Conn) error {
 		return fmt.Errorf("natsd: the NATS server takes messages of %d bytes only (max_payload): want %d or more",
 			nc.MaxPayload(), leastPayload)
 	}
-	var missing []string
-	for _, r := range needed(e.cfg.Name) {
-		ok, err := r.granted(ctx, nc)
-		if err != nil {
-			return absentf("natsd: asking NATS for rights: %w", err)
-		}
-		if !ok {
-			missing = append(missing, r.String())
-		}
+	missing, err := notGranted(ctx, nc, needed(e.cfg.Name))
+	if err != nil {
+		return err
 	}
 	if missing != nil {
 		return lacking(missing)
+	}
+	if missing, err = notGranted(ctx, nc, forSnapshots(e.cfg.Name)); err != nil {
+		return err
+	}
+	if missing != nil {
+		e.log.Warn("the NATS user lacks rights to snapshots: this replica makes and checks none, so that each start reads the whole log, "+
+			"and nothing is trimmed, so that the log grows until it is full; see docs/external-nats.md", "rights", strings.Join(missing, "; "))
 	}
 	ctx, cancel := context.WithTimeout(ctx, externalTimeout) // a leader that has just died does not answer
 	defer cancel()
@@ -60,6 +61,20 @@ func checkCreate(ctx context.Context, nc *nats.Conn, stream string) error {
 		return lacking([]string{create.String() + " (there is no stream " + stream + " yet)"})
 	}
 	return nil
+}
+
+// notGranted returns which of these rights the user of nc does not have.
+func notGranted(ctx context.Context, nc *nats.Conn, rights []right) (missing []string, err error) {
+	for _, r := range rights {
+		ok, err := r.granted(ctx, nc)
+		if err != nil {
+			return nil, absentf("natsd: asking NATS for rights: %w", err)
+		}
+		if !ok {
+			missing = append(missing, r.String())
+		}
+	}
+	return missing, nil
 }
 
 func lacking(rights []string) error {
@@ -115,6 +130,16 @@ func needed(name string) []right {
 		{pattern: inboxPrefix(name) + ".>", subscribe: true},
 		{pattern: "knell.live.>", subscribe: true},
 		{pattern: "knell.report." + name + ".*", subscribe: true},
+	}
+}
+
+// forSnapshots returns the rights without which a replica goes on, but has no snapshots. Those to purge are not tried out.
+func forSnapshots(name string) []right {
+	direct := apiPrefix + "DIRECT.GET." + snapshotStreamName + "."
+	return []right{
+		{pattern: "knell.snapshot.*." + name + ".*", sample: "knell.snapshot.0." + name + ".probe"},
+		{pattern: apiPrefix + "STREAM.INFO." + snapshotStreamName},
+		{pattern: direct + ">", sample: direct + "probe"},
 	}
 }
 

@@ -1,9 +1,11 @@
 package natsd
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 )
 
@@ -220,14 +223,39 @@ func TestExternalChecksLeaveNoTrace(t *testing.T) {
 			t.Fatal(err)
 		}
 		js := createStream(t, nc, 1)
-		stream, err := js.Stream(testContext(t), StreamName)
-		if err != nil {
-			t.Fatal(err)
+		for name, subject := range map[string]string{TileStream: "knell.tile.>", snapshotStreamName: "knell.snapshot.*.*.*"} {
+			_, err := js.CreateStream(testContext(t), jetstream.StreamConfig{Name: name, Subjects: []string{subject}, AllowDirect: true})
+			if err != nil {
+				t.Fatal(err)
+			}
 		}
-		if got := stream.CachedInfo().State; got.LastSeq != 0 || got.Consumers != 0 {
-			t.Errorf("state %+v", got)
+		for _, name := range []string{StreamName, TileStream, snapshotStreamName} {
+			stream, err := js.Stream(testContext(t), name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := stream.CachedInfo().State; got.LastSeq != 0 || got.Consumers != 0 {
+				t.Errorf("%s: state %+v", name, got)
+			}
 		}
 		nc.Close()
+	}
+}
+
+// TestExternalWithoutSnapshots: a user who may not keep snapshots gets a log all the same, and its operator hears what follows from it.
+func TestExternalWithoutSnapshots(t *testing.T) {
+	s := startNATS(t, oneServer(t, "", permissions(without(replicaRights("r1"), "knell.snapshot."))))
+	var logged bytes.Buffer
+	e := openTest(t, ExternalConfig{URLs: []string{s.ClientURL()}, User: "r1", Password: "p", Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+	nc, err := e.Connect(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc.Close()
+	for _, want := range []string{"each start reads the whole log", "the log grows until it is full", `rights="publish to knell.snapshot.*.r1.*"`} {
+		if !strings.Contains(logged.String(), want) {
+			t.Errorf("not said: %s in %s", want, &logged)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"net"
 	"os"
@@ -123,8 +124,12 @@ func TestOwnRoute(t *testing.T) {
 	} {
 		cluster := &Cluster{Name: "c", Listen: "127.0.0.1:0", Routes: strings.Split(c.routes, ",")}
 		ca.withTLS(t, cluster, c.host)
+		creds, err := (&Config{Cluster: cluster, Logger: slog.New(slog.DiscardHandler)}).credentials()
+		if err != nil {
+			t.Fatal(err)
+		}
 		o := &server.Options{}
-		if err := setCluster(o, cluster); err != nil || o.Cluster.Advertise != c.want {
+		if err := setCluster(o, cluster, creds); err != nil || o.Cluster.Advertise != c.want {
 			t.Errorf("%s of %s: %q, %v", c.host, c.routes, o.Cluster.Advertise, err)
 		}
 	}

@@ -28,19 +28,9 @@ import (
 // replica, and the user "operator" that has all. It returns its URL.
 func startNATS(t *testing.T, names ...string) string {
 	t.Helper()
-	page, err := os.ReadFile("../../docs/external-nats.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rights, _ := strings.Cut(string(page), "\nR1: {")
-	rights, _, ok := strings.Cut(rights, "\n}\n")
-	if !ok {
-		t.Fatal("no rights in the page")
-	}
 	var variables, users strings.Builder
 	for _, name := range names {
-		fmt.Fprintf(&variables, "RIGHTS_%s: {%s\n}\n", name, strings.NewReplacer(
-			".r1\"", "."+name+"\"", ".r1.*", "."+name+".*", "_INBOX_r1", "_INBOX_"+name).Replace(rights))
+		fmt.Fprintf(&variables, "RIGHTS_%s: {%s\n}\n", name, rightsText(t, name))
 		fmt.Fprintf(&users, "{ user: %s, password: secret, permissions: $RIGHTS_%s }\n", name, name)
 	}
 	o := &server.Options{}
@@ -50,6 +40,37 @@ func startNATS(t *testing.T, names ...string) string {
 		t.Fatal(err)
 	}
 	o.NoSigs, o.NoLog = true, true
+	return run(t, o)
+}
+
+// rightsText returns the documented rights of a replica as a configuration has them.
+func rightsText(t *testing.T, name string) string {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/external-nats.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rights, _ := strings.Cut(string(page), "\nR1: {")
+	rights, _, ok := strings.Cut(rights, "\n}\n")
+	if !ok {
+		t.Fatal("no rights in the page")
+	}
+	return strings.NewReplacer(".r1\"", "."+name+"\"", ".r1.*", "."+name+".*", "_INBOX_r1", "_INBOX_"+name).Replace(rights)
+}
+
+// documentedRights returns the documented rights of a replica.
+func documentedRights(t *testing.T, name string) *server.Permissions {
+	t.Helper()
+	o := &server.Options{}
+	if err := o.ProcessConfigString(fmt.Sprintf("authorization { users: [ { user: u, password: p, permissions: {%s} } ] }", rightsText(t, name))); err != nil {
+		t.Fatal(err)
+	}
+	return o.Users[0].Permissions
+}
+
+// run runs a server until the test ends, and returns its URL.
+func run(t *testing.T, o *server.Options) string {
+	t.Helper()
 	s, err := server.NewServer(o)
 	if err != nil {
 		t.Fatal(err)

@@ -29,6 +29,11 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.active.Add(1)
 	defer g.active.Add(-1)
 	h := g.handler.Load()
+	if g.draining.Load() {
+		// Whoever keeps connections asks elsewhere next time. One that is in use when it is closed may swallow a request, and a POST is
+		// not repeated.
+		w.Header().Set("Connection", "close")
+	}
 	switch {
 	case r.URL.Path == "/readyz" && g.draining.Load():
 		unavailable(w, "this replica is stopping")

@@ -229,6 +229,10 @@ func (r *Replica) bringUp(ctx context.Context) error {
 	httpCfg.Logger, httpCfg.Commands, httpCfg.LogCopy = r.log, r.requests.ctx, r.logCopy
 	httpCfg.RemoveMember = r.remover()
 	httpCfg.CertExpires = r.server.CertExpires
+	httpCfg.LogServers = func() httpapi.LogServers {
+		connected, others := r.peers()
+		return httpapi.LogServers{Connected: connected, Others: others}
+	}
 	httpCfg.Streams, httpCfg.Version = r.streams.ctx, r.cfg.Node.Version
 	if r.local != nil {
 		r.local.gate.open(httpapi.NewLocal(r.node, httpCfg))

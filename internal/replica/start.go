@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -48,7 +49,14 @@ func (r *Replica) openServer(ctx context.Context) error {
 func (r *Replica) trimmer() func(context.Context, uint64) error {
 	switch {
 	case r.cfg.External != nil:
-		return r.events.Trim
+		return func(ctx context.Context, first uint64) error {
+			err := r.events.Trim(ctx, first)
+			if err != nil {
+				err = fmt.Errorf("%w; it needs the right to publish to $JS.API.STREAM.PURGE.KNELL: "+
+					"without it old events stay, and the log grows until it is full (docs/external-nats.md)", err)
+			}
+			return err
+		}
 	case r.cfg.NATS.Join != nil:
 		return nil
 	}

@@ -14,7 +14,7 @@ const (
 
 // leaves import no package of ours.
 var leaves = []string{
-	"internal/backup", "internal/balance", "internal/canary", "internal/export", "internal/extauthz", "internal/fence", "internal/identity",
+	"internal/backup", "internal/balance", "internal/canary", "internal/doctor", "internal/export", "internal/extauthz", "internal/fence", "internal/identity",
 	"internal/limit", "internal/merkle", "internal/natsd", "internal/password", "internal/revoke", "internal/structure", "internal/tap",
 	"internal/token", "internal/tracing", "internal/trail", "internal/webhook",
 }
