@@ -160,22 +160,28 @@ type api struct {
 	access     bool // requests are logged on the level info
 	meter      Meter
 	tracer     Tracer
+	servers
+	passwords bool   // the password grant is on
+	metadata  []byte // of the issuer; nil when that is no URL
+	local     bool   // requests come from the operator's own machine; no token is asked for
+	readers   struct{ pages, streams shares }
+}
+
+// servers is what the servers of the log have to say, as Config has it.
+type servers struct {
 	sync       string
 	logCopy    func() string
 	remove     func(ctx context.Context, name string) error
 	expires    func() time.Time
 	logServers func() LogServers
-	passwords  bool   // the password grant is on
-	metadata   []byte // of the issuer; nil when that is no URL
-	local      bool   // requests come from the operator's own machine; no token is asked for
-	readers    struct{ pages, streams shares }
 }
 
 func newAPI(n Node, cfg Config) *api {
 	a := &api{
-		n: n, logoutWait: cfg.LogoutWait, proxies: cfg.TrustedProxies, origins: cfg.Origins, log: cfg.Logger, sync: cmp.Or(cfg.Sync, "always"),
-		sites: sites(cfg.Origins), passwords: cfg.PasswordGrant, remove: cfg.RemoveMember, metadata: newMetadata(n.Issuer(), cfg.PasswordGrant),
+		n: n, logoutWait: cfg.LogoutWait, proxies: cfg.TrustedProxies, origins: cfg.Origins, log: cfg.Logger,
+		sites: sites(cfg.Origins), passwords: cfg.PasswordGrant, metadata: newMetadata(n.Issuer(), cfg.PasswordGrant),
 		access: cfg.AccessLog, meter: cfg.Meter, tracer: cfg.Tracer,
+		servers: servers{sync: cmp.Or(cfg.Sync, "always"), remove: cfg.RemoveMember},
 	}
 	if a.logoutWait <= 0 {
 		a.logoutWait = defaultLogoutWait

@@ -22,28 +22,33 @@ const (
 
 // cli is the command line.
 type cli struct {
-	Serve   serveCmd   `cmd:"" help:"Run one replica."`
-	Dev     devCmd     `cmd:"" help:"Run three replicas behind a load balancer in this process, with demo accounts, to try Knell."`
-	Init    initCmd    `cmd:"" help:"Create the first administrator, with access to the data directory."`
-	User    userCmd    `cmd:"" help:"Administer users, with access to the data directory."`
-	Client  clientCmd  `cmd:"" help:"Administer OAuth clients, with access to the data directory."`
-	APIKey  apiKeyCmd  `cmd:"" name:"apikey" help:"Administer API keys, with access to the data directory."`
-	Role    roleCmd    `cmd:"" help:"Say what roles give, with access to the data directory."`
-	Key     keyCmd     `cmd:"" help:"Administer the keys that tokens are signed with, with access to the data directory."`
-	Webhook webhookCmd `cmd:"" help:"Administer webhooks, to which events are sent, with access to the data directory."`
-	Revoke  revokeCmd  `cmd:"" help:"End sessions and tokens, with access to the data directory; returns when no replica accepts them any more."`
-	Events  eventsCmd  `cmd:"" help:"Read the audit trail: follow it, export it, count it, verify it; or let others read it."`
-	Backup  backupCmd  `cmd:"" help:"Write a backup of the log while the replica runs, with access to the data directory, or check one."`
-	Restore restoreCmd `cmd:"" help:"Make a data directory of a backup. Every session and token ends; passwords and keys wait for new ones."`
-	Cluster clusterCmd `cmd:"" help:"Make and replace what the replicas of a cluster know each other by; make a cluster of a standalone store; take a replica out."`
-	Status  statusCmd  `cmd:"" help:"Show what a replica knows about itself and its peers."`
-	Canary  canaryCmd  `cmd:"" help:"Watch an installation: log in, log out, and ask every replica whether it still accepts the token, again and again."`
-	Doctor  doctorCmd  `cmd:"" help:"Examine what a replica stands on, and all replicas that can be asked; says what to do. Exit status 0: all is well, 1: warnings, 2: something is bad."`
-	Bench   benchCmd   `cmd:"" help:"Send an installation, or a cluster of its own, a load, and measure logouts and leaks."`
-	Hash    hashCmd    `cmd:"" hidden:"" name:"hash-passwords" help:"Hash passwords for the process that started this one."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Serve    serveCmd   `cmd:"" help:"Run one replica."`
+	Dev      devCmd     `cmd:"" help:"Run three replicas behind a load balancer in this process, with demo accounts, to try Knell."`
+	Init     initCmd    `cmd:"" help:"Create the first administrator, with access to the data directory."`
+	User     userCmd    `cmd:"" help:"Administer users, with access to the data directory."`
+	Client   clientCmd  `cmd:"" help:"Administer OAuth clients, with access to the data directory."`
+	APIKey   apiKeyCmd  `cmd:"" name:"apikey" help:"Administer API keys, with access to the data directory."`
+	Role     roleCmd    `cmd:"" help:"Say what roles give, with access to the data directory."`
+	Key      keyCmd     `cmd:"" help:"Administer the keys that tokens are signed with, with access to the data directory."`
+	Webhook  webhookCmd `cmd:"" help:"Administer webhooks, to which events are sent, with access to the data directory."`
+	Revoke   revokeCmd  `cmd:"" help:"End sessions and tokens, with access to the data directory; returns when no replica accepts them any more."`
+	Events   eventsCmd  `cmd:"" help:"Read the audit trail: follow it, export it, count it, verify it; or let others read it."`
+	Backup   backupCmd  `cmd:"" help:"Write a backup of the log while the replica runs, with access to the data directory, or check one."`
+	Restore  restoreCmd `cmd:"" help:"Make a data directory of a backup. Every session and token ends; passwords and keys wait for new ones."`
+	Cluster  clusterCmd `cmd:"" help:"Make and replace what the replicas of a cluster know each other by; make a cluster of a standalone store; take a replica out."`
+	watching `embed:""`
+	Hash     hashCmd    `cmd:"" hidden:"" name:"hash-passwords" help:"Hash passwords for the process that started this one."`
+	Version  versionCmd `cmd:"" help:"Print the version."`
 
 	PrintVersion versionFlag `name:"version" help:"Print the version."`
+}
+
+// watching are the commands that only look.
+type watching struct {
+	Status statusCmd `cmd:"" help:"Show what a replica knows about itself and its peers."`
+	Canary canaryCmd `cmd:"" help:"Watch an installation: log in, log out, and ask every replica whether it still accepts the token, again and again."`
+	Doctor doctorCmd `cmd:"" help:"Examine what a replica stands on, and all replicas that can be asked; says what to do. Exit status 0: all is well, 1: warnings, 2: something is bad."`
+	Bench  benchCmd  `cmd:"" help:"Send an installation, or a cluster of its own, a load, and measure logouts and leaks."`
 }
 
 // terminal is what commands read from and write to.

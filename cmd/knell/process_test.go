@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"path/filepath"
 	"os/exec"
 	"strings"
 	"sync"
@@ -218,8 +219,12 @@ func TestServe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("a secret of a cluster"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	expect(1, "standalone server", "", "serve", "--listen", "127.0.0.1:0", "--name", "knell", "--cluster-listen", routes[0],
-		"--routes", strings.Join(routes, ","), "--cluster-secret-file", os.Args[0])
+		"--routes", strings.Join(routes, ","), "--cluster-secret-file", secret)
 	p, base = serve()
 	login(t, base, "bob", "can-we-fix-it", 200)
 	if now := onlyKey(t, dir); now != fresh || now == lost { // administration without a replica does not change it

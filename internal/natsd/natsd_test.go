@@ -224,7 +224,7 @@ func badConfigs() []refusal {
 		{Config{Dir: "d", Name: "n1", Cluster: badCluster(func(c *Cluster) { c.Listen = "0.0.0.0:6222" })}, "mutual TLS is required"},
 		{Config{Dir: "d", Name: "n1", Cluster: badCluster(func(c *Cluster) { c.Secret = "short" })}, "secret has fewer"},
 		{Config{Dir: "d", Name: "n1", Cluster: badCluster(func(c *Cluster) { c.CAFile = "ca" })}, "the CA"},
-		{Config{Dir: "d", Name: "n1", Cluster: badCluster(func(c *Cluster) { c.CertFile, c.KeyFile, c.CAFile = "c", "k", "a" })}, "open c: no such file"},
+		{Config{Dir: "d", Name: "n1", Cluster: badCluster(func(c *Cluster) { c.CertFile, c.KeyFile, c.CAFile = "c", "k", "a" })}, "stat c: no such file"},
 	}
 }
 
