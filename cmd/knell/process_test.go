@@ -5,8 +5,8 @@ import (
 	"bytes"
 	"io"
 	"os"
-	"path/filepath"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -219,12 +219,8 @@ func TestServe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(secret, []byte("a secret of a cluster"), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	expect(1, "standalone server", "", "serve", "--listen", "127.0.0.1:0", "--name", "knell", "--cluster-listen", routes[0],
-		"--routes", strings.Join(routes, ","), "--cluster-secret-file", secret)
+		"--routes", strings.Join(routes, ","), "--cluster-secret-file", ownFile(t, "a secret of a cluster"))
 	p, base = serve()
 	login(t, base, "bob", "can-we-fix-it", 200)
 	if now := onlyKey(t, dir); now != fresh || now == lost { // administration without a replica does not change it
@@ -233,6 +229,15 @@ func TestServe(t *testing.T) {
 	if code, out := p.stop(t, os.Interrupt); code != 0 {
 		t.Fatalf("exit %d:\n%s", code, out)
 	}
+}
+
+// ownFile returns the path of a new file for its owner alone.
+func ownFile(t *testing.T, text string) string {
+	path := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // TestInitAlone: the first administrator can be there before the replica first runs, if it is said that it is alone. Else
