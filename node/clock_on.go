@@ -136,7 +136,16 @@ func (d *disturbance) delays() (send, receive time.Duration) {
 }
 
 // disturb returns l with the delays of d.
-func (d *disturbance) disturb(l Log) Log { return slowLog{l, d} }
+func (d *disturbance) disturb(l Log) Log {
+	slow := slowLog{l, d}
+	if readers, ok := l.(Readers); ok {
+		return struct {
+			slowLog
+			Readers
+		}{slow, readers}
+	}
+	return slow
+}
 
 // slowLog is a log with delays in front of it.
 type slowLog struct {
