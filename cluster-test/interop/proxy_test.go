@@ -207,9 +207,10 @@ func (p *proxy) login(user string) string {
 
 func TestProxies(t *testing.T) {
 	app := httptest.NewServer(http.HandlerFunc(serveEcho))
-	defer app.Close()
+	t.Cleanup(app.Close)
 	for name := range proxies {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // they wait most of the time
 			p := start(t, name, strings.TrimPrefix(app.URL, "http://"))
 			for _, part := range []struct {
 				name string

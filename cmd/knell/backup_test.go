@@ -35,6 +35,7 @@ func pageCommands(t *testing.T, page string) (list []string) {
 // TestBackupPage runs every command of docs/backup.md, in order, on real replicas: what was issued before a restore is refused after it,
 // and what was issued before a move is good after it.
 func TestBackupPage(t *testing.T) {
+	provesPage(t)
 	dir := t.TempDir()
 	commands := pageCommands(t, "backup.md")
 	run := func(want string) {

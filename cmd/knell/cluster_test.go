@@ -15,6 +15,7 @@ import (
 // TestClusterDoc runs the shell commands of docs/cluster.md in one shell: a cluster with identities, whose certificates, authority and
 // secrets are replaced while it runs.
 func TestClusterDoc(t *testing.T) {
+	provesPage(t)
 	doc, err := os.ReadFile("../../docs/cluster.md")
 	if err != nil {
 		t.Fatal(err)

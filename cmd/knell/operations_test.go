@@ -15,6 +15,7 @@ import (
 // TestOperationsPage runs the shell blocks of docs/operations.md in one shell: three replicas, the doctor, a rolling restart with a greater limit of
 // the log, and a directory that is replaced.
 func TestOperationsPage(t *testing.T) {
+	provesPage(t)
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip(err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -90,7 +91,7 @@ func (p *process) rest() string {
 // stop sends a signal and returns the exit code and all that the process printed.
 func (p *process) stop(t *testing.T, signal os.Signal) (int, string) {
 	t.Helper()
-	if err := p.cmd.Process.Signal(signal); err != nil {
+	if err := p.cmd.Process.Signal(signal); err != nil && (signal != syscall.SIGKILL || !errors.Is(err, os.ErrProcessDone)) {
 		t.Fatal(err)
 	}
 	stuck := time.AfterFunc(30*time.Second, func() { p.cmd.Process.Kill() })
@@ -228,6 +229,13 @@ func TestServe(t *testing.T) {
 	}
 	if code, out := p.stop(t, os.Interrupt); code != 0 {
 		t.Fatalf("exit %d:\n%s", code, out)
+	}
+}
+
+// provesPage skips the test of a page where time is short: what the page runs has tests of its own.
+func provesPage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("proves what the page says; what it runs has tests of its own")
 	}
 }
 
