@@ -48,6 +48,11 @@ func (s *state) accountOf(u *user) account {
 	return account{u.id, u.hash, s.grants(u), u.seq, u.credSeq, u.stale, u.disabled}
 }
 
+// opensAs reports whether a password opens a if, and only if, it opens b, which is the same account at another time.
+func (a account) opensAs(b account) bool {
+	return a.id == b.id && a.hash == b.hash && a.disabled == b.disabled
+}
+
 // checkPassword reports whether pw opens acc. An unknown account, a wrong password and a disabled account cost the same
 // work. Everybody's passwords come through tryPassword.
 func (n *Node) checkPassword(ctx context.Context, h *password.Hasher, acc account, pw string) (bool, error) {

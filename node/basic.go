@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/knell-auth/knell/internal/fence"
 	"github.com/knell-auth/knell/internal/token"
 )
 
@@ -42,7 +43,7 @@ func (n *Node) verifyBasic(ctx context.Context, name, pw string, o Origin) (Iden
 		claims := n.knownBasic(basicGuess{name, pw, mac, o})
 		var err error
 		if claims == nil {
-			claims, err = n.firstBasic(ctx, basicGuess{name, pw, mac, o})
+			claims, lease, err = n.firstBasic(ctx, basicGuess{name, pw, mac, o})
 		}
 		switch {
 		case errors.Is(err, errChanged):
@@ -86,26 +87,30 @@ type basicGuess struct {
 }
 
 // firstBasic computes the hash and returns the claims of the account, or ErrInvalidBasic; errChanged when it is not the
-// account any more that the hash was compared with.
-func (n *Node) firstBasic(ctx context.Context, g basicGuess) (*token.Claims, error) {
+// account any more that the hash was compared with. All of them hold under the lease that is returned: of after the hash, see prove.
+func (n *Node) firstBasic(ctx context.Context, g basicGuess) (*token.Claims, *fence.Lease, error) {
 	acc := n.account(g.name)
 	ok, err := n.tryBasic(ctx, acc, g)
-	switch {
-	case err != nil:
-		return nil, err
-	case !ok:
-		return nil, ErrInvalidBasic
+	if err != nil {
+		return nil, nil, err
+	}
+	lease := n.hot.lease.Load()
+	if now := n.account(g.name); now.id != acc.id || now.basicSeq() != acc.basicSeq() {
+		return nil, lease, errChanged
+	}
+	if !ok {
+		return nil, lease, ErrInvalidBasic
 	}
 	n.mu.RLock()
 	u := n.state.users[acc.id]
 	if u == nil || u.basicSeq() != acc.basicSeq() {
 		n.mu.RUnlock()
-		return nil, errChanged
+		return nil, lease, errChanged
 	}
 	c := n.state.basicClaims(u)
 	n.mu.RUnlock()
 	n.hot.basic.add(g.owner(acc), rememberedSecret{seq: acc.basicSeq(), mac: g.mac, claims: c})
-	return c, nil
+	return c, lease, nil
 }
 
 // basicClaims returns what a user name and a password say: who it is, with all that it may. Node.mu is held.

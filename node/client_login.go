@@ -13,22 +13,29 @@ import (
 // sequence of the client's record that it checked: a grant that is handed it is the client's as it was then, or ErrClientChanged.
 // The error is ErrInvalidClient for every reason to refuse, and a *LimitedError when this guess has to wait.
 func (n *Node) AuthenticateClient(ctx context.Context, id, secret string, o Origin) (seq uint64, err error) {
-	lease := n.hot.lease.Load()
-	if !lease.Valid(n.clock.read()) {
-		return 0, ErrNotCurrent // before the hash
+	for range tries {
+		lease := n.hot.lease.Load()
+		if !lease.Valid(n.clock.read()) {
+			return 0, ErrNotCurrent // before the hash
+		}
+		s := n.clientSecrets(id)
+		ok, err := n.secretOpens(ctx, id, s, secret, o)
+		if err != nil {
+			return 0, busy(err)
+		}
+		lease = n.hot.lease.Load() // once more, as in prove
+		same := n.clientSecrets(id) == s
+		switch {
+		case !lease.Valid(n.clock.read()):
+			return 0, ErrNotCurrent
+		case !same:
+			continue
+		case !ok:
+			return 0, ErrInvalidClient
+		}
+		return s.seq, nil
 	}
-	s := n.clientSecrets(id)
-	ok, err := n.secretOpens(ctx, id, s, secret, o)
-	if err != nil {
-		return 0, busy(err)
-	}
-	if !lease.Valid(n.clock.read()) {
-		return 0, ErrNotCurrent
-	}
-	if !ok {
-		return 0, ErrInvalidClient
-	}
-	return s.seq, nil
+	return 0, fmt.Errorf("%w: the client keeps changing", ErrNotCurrent)
 }
 
 // sameClient returns ErrClientChanged unless a client that was authenticated at a sequence, 0 for one that was not, has the record of

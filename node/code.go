@@ -79,7 +79,10 @@ func (n *Node) IssueCode(ctx context.Context, r CodeRequest, login LoginRequest)
 	}
 	for range tries {
 		acc, err := n.prove(ctx, login)
-		if err != nil {
+		switch {
+		case errors.Is(err, errChanged):
+			continue
+		case err != nil:
 			return "", err
 		}
 		code, err := n.issueCode(ctx, acc, r, codeText{challenge: challenge, remember: login.Remember}, login.Origin)

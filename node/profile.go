@@ -38,7 +38,6 @@ func (n *Node) ChangePassword(ctx context.Context, c PasswordChange) error {
 	}
 	hash := ""
 	for range tries {
-		lease := n.hot.lease.Load()
 		acc, name, err := n.ownAccount(c.User, c.Session)
 		if err != nil {
 			return err
@@ -47,9 +46,14 @@ func (n *Node) ChangePassword(ctx context.Context, c PasswordChange) error {
 		if err != nil {
 			return err
 		}
-		if !lease.Valid(n.clock.read()) {
-			return ErrNotCurrent
+		now, _, err := n.ownAccount(c.User, c.Session) // once more, as in prove
+		if err != nil {
+			return err
 		}
+		if !now.opensAs(acc) {
+			continue
+		}
+		acc = now
 		if !ok {
 			n.noteFailure(acc, LoginRequest{Name: name, Origin: c.Origin})
 			return ErrWrongPassword

@@ -43,6 +43,7 @@ type Config struct {
 	Shared  *Hasher       // New returns this one: the cap of those who share it is the machine's; nil: another one
 
 	Elsewhere *Processes // compute the hashes; nil: the caller's goroutine does
+	Before    func()     // for tests: called before each hash is computed, and may block; nil: nothing
 }
 
 // Result is the outcome of checking a password. The zero value refuses.
@@ -89,6 +90,12 @@ func New(cfg Config) *Hasher {
 	}
 	if cfg.Elsewhere != nil {
 		h.compute = cfg.Elsewhere.compute
+	}
+	if compute := h.compute; cfg.Before != nil {
+		h.compute = func(q question) answer {
+			cfg.Before()
+			return compute(q)
+		}
 	}
 	return h
 }
