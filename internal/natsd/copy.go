@@ -127,10 +127,25 @@ func (s *Server) copyLacks(begins Begins) (known bool, err error) {
 	}
 	// In this order: what is trimmed was decided by a message that this copy has.
 	first, applied := begins()
-	if st.FirstSeq > first && applied < st.LastSeq {
+	if undecided(st, first, applied) {
 		return false, nil
 	}
 	return true, lacks(st.FirstSeq, st.LastSeq, st.Msgs, first)
+}
+
+// undecided reports whether it can't be told yet if a copy lacks messages: of a log that begins at first for a replica which has applied
+// so much of it. Either the replica is behind its copy, or the copy is behind its replica: what the log had been trimmed of when the
+// copy was filled is missing in it, and it begins too early, until it gets as far as the trim. Such a copy does not lead.
+func undecided(st server.StreamState, first, applied uint64) bool {
+	begin := max(st.FirstSeq, 1)
+	switch {
+	case begin > first:
+		return applied < st.LastSeq
+	case st.LastSeq < applied && st.LastSeq >= begin:
+		missing := st.LastSeq + 1 - begin - min(st.Msgs, st.LastSeq+1-begin)
+		return missing > 0 && missing <= first-begin
+	}
+	return false
 }
 
 // copyState returns what the store of the log has; ok is false when it is not open.

@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+	"unsafe" // for go:linkname
+
+	"github.com/nats-io/nats-server/v2/server"
 )
 
 // whole says that the log was never trimmed, to whoever has applied all of it.
@@ -88,6 +91,65 @@ func TestCopyEnd(t *testing.T) {
 	}
 	if end, _ := back.CopyEnd(); end < seq {
 		t.Errorf("it was waited for to %d, and ends at %d", seq, end)
+	}
+}
+
+//go:linkname lookupStream github.com/nats-io/nats-server/v2/server.(*Account).lookupStream
+func lookupStream(a *server.Account, name string) (unsafe.Pointer, error)
+
+//go:linkname storeOf github.com/nats-io/nats-server/v2/server.(*stream).Store
+func storeOf(stream unsafe.Pointer) server.StreamStore
+
+// A copy that is filled while the log is trimmed gets markers in place of what its leader does not have any more. They are no damage:
+// they lie before the beginning of the log, and go when the copy is trimmed as well.
+func TestFilledWhileTrimmed(t *testing.T) {
+	s := startTest(t, Config{Dir: t.TempDir(), Name: "n1"})
+	createStream(t, connectTest(t, s), 1)
+	account, err := s.srv.LookupAccount(Account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := lookupStream(account, StreamName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := storeOf(stream)
+	fill := func(to uint64) {
+		for st, _ := s.copyState(); st.LastSeq < to; st.LastSeq++ {
+			if _, _, err := store.StoreMsg("knell.event.session.1", nil, nil, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	trim := func(first uint64) {
+		if _, err := store.Compact(first); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill(58)
+	if _, err := store.SkipMsg(59); err != nil {
+		t.Fatal(err)
+	}
+	fill(94)
+	trim(51)
+	fill(97)
+	begins := func(first, applied uint64) Begins { return func() (uint64, uint64) { return first, applied } }
+	for _, c := range []struct {
+		first, applied uint64
+		known, whole   bool
+	}{
+		{73, 104, false, true}, // the replica has applied the trim, and its copy has not
+		{73, 97, true, false},  // it has as much as the replica, and was not trimmed
+		{51, 104, true, false}, // the log was not trimmed past the hole
+	} {
+		if known, err := s.copyLacks(begins(c.first, c.applied)); known != c.known || (err == nil) != c.whole {
+			t.Errorf("%+v: %v, %v", c, known, err)
+		}
+	}
+	trim(73)
+	fill(104)
+	if known, err := s.copyLacks(begins(73, 104)); !known || err != nil {
+		t.Errorf("trimmed: %v, %v", known, err)
 	}
 }
 
