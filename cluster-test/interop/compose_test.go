@@ -43,7 +43,7 @@ func TestCompose(t *testing.T) {
 	}
 	e.run("", "deploy/image", knell, "knell")
 	e.standIn("haproxy:3.2-alpine", `["haproxy","-W","-db","-f","/usr/local/etc/haproxy/haproxy.cfg"]`, "haproxy")
-	e.standIn("golang:1.26-bookworm", "[]", "sh", "sed", "mkdir", "mv", "rm", "chown", "openssl")
+	e.standIn("prom/prometheus:v3.5.0", `["prometheus","--config.file=/etc/prometheus/prometheus.yml","--storage.tsdb.path=/prometheus"]`, "prometheus")
 	e.env = append(e.env, "KNELL_PASSWORD_GRANT=true", "KNELL_LOG_MAX_BYTES=1GiB")
 	i := &installation{e, e.client()}
 	t.Cleanup(func() {
@@ -66,6 +66,7 @@ func TestCompose(t *testing.T) {
 	i.restarted(kept, dead)
 	i.scaled()
 	i.audited()
+	i.monitored()
 	i.quiet()
 }
 
@@ -245,6 +246,28 @@ func (i *installation) audited() {
 	i.compose("--profile", "audit", "up", "-d", "--no-build", "--no-recreate", "--no-deps", "audit")
 	for _, want := range []string{`"type":"knell.session.started"`, `"type":"knell.revoked.session"`} {
 		i.printed("audit", want)
+	}
+}
+
+// monitored: Prometheus reaches each replica that keeps the log, and has loaded the rules. Grafana's image is none that can be stood in for.
+func (i *installation) monitored() {
+	i.t.Helper()
+	i.compose("--profile", "monitoring", "up", "-d", "--no-build", "--no-recreate", "--no-deps", "prometheus")
+	at := i.addresses("prometheus")
+	if len(at) != 1 {
+		i.t.Fatalf("%d running Prometheus", len(at))
+	}
+	for path, want := range map[string]string{
+		"/api/v1/query?query=" + url.QueryEscape(`count(up{job="knell"} == 1)`): `"3"]`,
+		"/api/v1/rules": `"name":"KnellReplicaMissing"`,
+	} {
+		body := ""
+		for began := time.Now(); !strings.Contains(body, want); time.Sleep(200 * time.Millisecond) {
+			if time.Since(began) > 30*time.Second {
+				i.t.Fatalf("Prometheus, %s: %s, want %s", path, body, want)
+			}
+			_, body, _ = answer(i.http, "GET", "http://"+at[0]+":9090"+path, "", "")
+		}
 	}
 }
 

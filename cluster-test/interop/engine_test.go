@@ -190,9 +190,6 @@ func (e *engine) standIn(image, entrypoint string, programs ...string) {
 			add(string(m[1]), string(m[1]))
 		}
 	}
-	if config := "/usr/lib/ssl/openssl.cnf"; seen["/bin/openssl"] {
-		add(config, config)
-	}
 	if err := w.Close(); err != nil {
 		e.t.Fatal(err)
 	}

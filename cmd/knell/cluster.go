@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"net"
+	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -86,6 +88,7 @@ type clusterInitCmd struct {
 	External   bool     `help:"The log is on NATS servers that you run: make their certificates and configurations as well."`
 	Server     []member `placeholder:"NAME=HOST[:PORT]" help:"With --external: a NATS server, and where replicas reach it: one, or at least three."`
 	Days       int      `default:"365" help:"How long certificates last."`
+	Keep       bool     `help:"When the directory is there already, with these members: leave it as it is. For what runs at each start."`
 }
 
 // Run makes the directory and says what to do with it.
@@ -93,9 +96,13 @@ func (c *clusterInitCmd) Run(t *terminal) error {
 	if c.External != (len(c.Server) > 0) {
 		return usagef("--external and --server belong together")
 	}
-	s, err := identity.Init(c.Dir, identity.Cluster{
+	want := identity.Cluster{
 		Name: c.Name, Days: c.Days, Replicas: members(c.Replica, ""), Joined: members(c.Joined, ""), Servers: members(c.Server, natsPort),
-	}, natsConfig)
+	}
+	if _, err := os.Stat(c.Dir); c.Keep && err == nil {
+		return c.kept(t, &want)
+	}
+	s, err := identity.Init(c.Dir, want, natsConfig)
 	if err != nil {
 		return usageError{err}
 	}
@@ -103,6 +110,22 @@ func (c *clusterInitCmd) Run(t *terminal) error {
 	p.printf("made %s, with a directory for each of %d; keep %s/ca where no replica runs\n", c.Dir, len(s.Replicas)+len(s.Joined)+len(s.Servers), c.Dir)
 	p.start(s.Replicas, s.Joined, s.Servers)
 	return nil
+}
+
+// kept fails unless the directory has these members: what was asked for would not be what there is.
+func (c *clusterInitCmd) kept(t *terminal, want *identity.Cluster) error {
+	s, err := c.open()
+	if err != nil {
+		return err
+	}
+	same := func(a, b []identity.Member) bool {
+		return slices.EqualFunc(a, b, func(a, b identity.Member) bool { return a.Name == b.Name && a.Address == b.Address })
+	}
+	if s.Name != want.Name || !same(s.Replicas, want.Replicas) || !same(s.Joined, want.Joined) || !same(s.Servers, want.Servers) {
+		return usagef("%s has other members: knell cluster show says which, add and revoke change them", c.Dir)
+	}
+	_, err = fmt.Fprintf(t.out, "%s is there already\n", c.Dir)
+	return err
 }
 
 type clusterAddCmd struct {

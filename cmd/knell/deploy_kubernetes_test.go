@@ -195,8 +195,7 @@ func (c *container) started(t *testing.T, all map[string]object, name, identity 
 // TestKubernetes: the manifests fit each other and what knell takes.
 func TestKubernetes(t *testing.T) {
 	all := objects(t)
-	page := deployed(t, "docs/deploy.md")
-	dir, hosts := identityFiles(t, page[strings.Index(page, "deploy/identity identity knell-0="):])
+	dir, hosts := identities(t, documented(t, "knell-0=")...)
 	pods := map[string][]string{} // ports by component
 	for kind, names := range map[string][]string{
 		"StatefulSet knell":       {"knell-0", "knell-1", "knell-2"},
@@ -213,8 +212,12 @@ func TestKubernetes(t *testing.T) {
 				ports[p.Name] = p.Port
 			}
 			pods[w.Selector.MatchLabels["app.kubernetes.io/component"]] = slices.Collect(maps.Keys(ports))
+			mounted := dir
+			if kind == "Deployment knell-joined" {
+				mounted = filepath.Join(dir, "joined") // that one Secret is mounted at /identity
+			}
 			for _, name := range names {
-				s := c.started(t, all, name, dir).serves(t)
+				s := c.started(t, all, name, mounted).serves(t)
 				stops(t, s, time.Duration(w.Template.Spec.Grace)*time.Second)
 				listens(t, ports, "http", s.Listen)
 				listens(t, ports, "routes", s.Cluster.ClusterListen)

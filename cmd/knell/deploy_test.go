@@ -33,29 +33,55 @@ func decode(t *testing.T, name, text string, out any) {
 	}
 }
 
-// identityFiles makes, in a directory of its own, files of the names that deploy/identity makes when it is called as in text, and
-// returns the directory and the hosts that certificates are for.
-func identityFiles(t *testing.T, text string) (dir string, hosts []string) {
+// identities makes what knell cluster init makes when it is called so, in a directory of the test's own, and returns that and the hosts that
+// certificates are for.
+func identities(t *testing.T, args ...string) (dir string, hosts []string) {
 	t.Helper()
-	line := regexp.MustCompile(`(?m)^deploy/identity \S+((?: \S+=\S+)+)`).FindStringSubmatch(text)
+	dir = filepath.Join(t.TempDir(), "made")
+	if len(args) < 3 || args[0] != "cluster" || args[1] != "init" {
+		t.Fatalf("knell %s makes no identities", strings.Join(args, " "))
+	}
+	c := &(&started{args: slices.Replace(slices.Clone(args), 2, 3, dir)}).parse(t).Cluster.Init
+	if err := c.Run(&terminal{in: os.Stdin, out: io.Discard, err: io.Discard}); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range c.Replica {
+		hosts = append(hosts, host(address(m.Address)))
+	}
+	return dir, hosts
+}
+
+// documented are the arguments of the first such command of docs/deploy.md that has a text in it.
+func documented(t *testing.T, with string) []string {
+	t.Helper()
+	for line := range strings.Lines(deployed(t, "docs/deploy.md")) {
+		if command, found := strings.CutPrefix(line, "knell cluster init"); found && strings.Contains(command, with) {
+			command, _, _ = strings.Cut(command, "#")
+			return append([]string{"cluster", "init"}, strings.Fields(command)...)
+		}
+	}
+	t.Fatalf("docs/deploy.md makes no identities with %s", with)
+	return nil
+}
+
+// serverIdentities are files of the names that deploy/compose/identity makes for replicas on NATS servers.
+func serverIdentities(t *testing.T) string {
+	t.Helper()
+	line := regexp.MustCompile(`(?m)^deploy/identity \S+((?: \S+=\S+)+)`).FindStringSubmatch(deployed(t, "deploy/compose/identity"))
 	if line == nil {
 		t.Fatal("deploy/identity is not called")
 	}
-	dir = t.TempDir()
-	names := []string{"ca.pem", "secret"}
+	dir, names := t.TempDir(), []string{"ca.pem", "r1.user", "r2.user", "r3.user"}
 	for pair := range strings.FieldsSeq(line[1]) {
-		name, host, _ := strings.Cut(pair, "=")
-		names, hosts = append(names, name+".pem", name+"-key.pem"), append(hosts, host)
-	}
-	if strings.Contains(text, ".user") {
-		names = append(names, "r1.user", "r2.user", "r3.user")
+		name, _, _ := strings.Cut(pair, "=")
+		names = append(names, name+".pem", name+"-key.pem")
 	}
 	for _, name := range names {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("user:a-secret-of-some-length\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return dir, hosts
+	return dir
 }
 
 // started is what a knell is started with somewhere.
@@ -178,7 +204,6 @@ var interpolation = regexp.MustCompile(`\$\{(\w+):-([^}]*)\}`)
 
 // TestCompose: what docker-compose.yml starts exists, and takes its settings.
 func TestCompose(t *testing.T) {
-	script := deployed(t, "deploy/compose/identity")
 	var file composeFile
 	decode(t, "docker-compose.yml", interpolation.ReplaceAllString(deployed(t, "docker-compose.yml"), "$2"), &file)
 	for name := range file.Extensions {
@@ -187,15 +212,18 @@ func TestCompose(t *testing.T) {
 		}
 	}
 	image, _ := dockerfile(t)
+	own, hosts := identities(t, file.Services["identity"].Command...)
+	made, external := filepath.Dir(own), serverIdentities(t)
+	if err := os.Rename(own, filepath.Join(made, filepath.Base(file.Services["identity"].Command[2]))); err != nil {
+		t.Fatal(err)
+	}
+	targets := deployed(t, "deploy/prometheus/prometheus.yml")
 	replicas := 0
 	for name, s := range file.Services {
 		t.Run(name, func(t *testing.T) {
 			for _, v := range s.Volumes {
 				source, _, _ := strings.Cut(v, ":")
 				_, declared := file.Volumes[source]
-				if _, err := os.Stat("../../deploy/prometheus"); err != nil && slices.Contains(s.Profiles, "monitoring") {
-					t.Skip("there is no deploy/prometheus yet")
-				}
 				if strings.HasPrefix(source, ".") {
 					deployedPath(t, source)
 				} else if !declared && source != v {
@@ -205,8 +233,10 @@ func TestCompose(t *testing.T) {
 			if s.Image != "knell" {
 				return
 			}
-			dir, hosts := identityFiles(t, script)
-			run := started{args: s.Command, image: image, env: s.Environment, identity: dir}
+			run := started{args: s.Command, image: image, env: s.Environment, identity: external}
+			if !slices.Contains(s.Profiles, "external") {
+				run.identity = made
+			}
 			if s.Command[0] != "serve" {
 				run.parse(t)
 				return
@@ -218,6 +248,9 @@ func TestCompose(t *testing.T) {
 				t.Fatal(err)
 			}
 			stops(t, c, grace)
+			if a := c.Seen.PrivateListen; a != "" && !strings.Contains(targets, `"`+string(a)+`"`) {
+				t.Errorf("Prometheus does not look at %s", a)
+			}
 			for _, a := range slices.Concat(c.Cluster.Routes, c.Cluster.Join) {
 				if !slices.Contains(hosts, host(a)) {
 					t.Errorf("%s has no certificate", a)
@@ -267,14 +300,14 @@ func TestSystemd(t *testing.T) {
 	if !found {
 		t.Fatal("docs/deploy.md has no /etc/knell/knell.env")
 	}
-	dir, _ := identityFiles(t, page[strings.Index(page, "deploy/identity identity r1="):])
-	run := started{env: map[string]string{}, identity: dir}
+	dir, _ := identities(t, documented(t, "r1=10.")...)
+	run := started{env: map[string]string{}, identity: filepath.Join(dir, "r1")}
 	grace := time.Duration(0)
 	for line := range strings.Lines(block + deployed(t, "deploy/systemd/knell.service")) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 		switch {
 		case strings.HasPrefix(name, "KNELL_"):
-			run.env[name] = strings.ReplaceAll(value, "/etc/knell", "/identity")
+			run.env[name] = strings.ReplaceAll(value, "/etc/knell/identity", "/identity")
 		case name == "ExecStart":
 			run.args = strings.Fields(value)[1:]
 		case name == "TimeoutStopSec":

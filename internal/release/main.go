@@ -110,12 +110,18 @@ func build(dir, path, version string, p platform) error {
 		return err
 	}
 	// Without DWARF, a fifth less; with symbols, by which govulncheck finds what is called.
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-w -X main.release="+version, "-o", path, command)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+p.os, "GOARCH="+p.arch, "GOAMD64=v1", "GOARM64=v8.0", "GOFLAGS=-mod=readonly",
-		"GOEXPERIMENT=", "GOFIPS140=off", "GOWORK=off")
+	cmd := goCommand(dir, p, "build", "-trimpath", "-buildvcs=false", "-ldflags", "-w -X main.release="+version, "-o", path, command)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("building for %s/%s: %w\n%s", p.os, p.arch, err, text)
 	}
 	return nil
+}
+
+// goCommand returns a command of Go in dir, for p, with settings that are the same everywhere.
+func goCommand(dir string, p platform, args ...string) *exec.Cmd {
+	cmd := exec.Command("go", args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+p.os, "GOARCH="+p.arch, "GOAMD64=v1", "GOARM64=v8.0", "GOFLAGS=-mod=readonly",
+		"GOEXPERIMENT=", "GOFIPS140=off", "GOWORK=off")
+	return cmd
 }

@@ -5,7 +5,9 @@ package main
 import (
 	"bytes"
 	"debug/elf"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,8 +15,10 @@ import (
 	"testing"
 )
 
-// TestReproducible: two checkouts in two directories give the same bytes, for Linux on amd64, and nothing in them says where that was. It
-// takes minutes when nothing was built so before, and has a build tag of its own: go test -tags release ./internal/release
+// TestReproducible: two checkouts in two directories give the same bytes, for Linux on amd64, and nothing in them says where that was. What the
+// builds share is the build cache, for the standard library and for other modules, which lie where they lie for both. The packages of this
+// module are compiled anew for the second, in its directory, and both programs are linked: forget sees to it. It has a build tag of its own, because it takes
+// minutes when nothing was built so before: go test -tags release ./internal/release
 func TestReproducible(t *testing.T) {
 	version, linux := "v1.2.3-of-the-test", platform{"linux", "amd64"}
 	var programs [2][]byte
@@ -29,6 +33,9 @@ func TestReproducible(t *testing.T) {
 	}
 	for i, dir := range dirs {
 		path := filepath.Join(t.TempDir(), "knell")
+		if i > 0 {
+			forget(t, dir, linux)
+		}
 		if err := build(dir, path, version, linux); err != nil {
 			t.Fatal(err)
 		}
@@ -44,6 +51,40 @@ func TestReproducible(t *testing.T) {
 	for _, dir := range dirs {
 		if bytes.Contains(programs[0], []byte(dir)) {
 			t.Errorf("the program has %s in it", dir)
+		}
+	}
+}
+
+// forget takes the compiled packages of the module in dir, and no others, out of the build cache. With -trimpath the directory is no part of
+// the names of its entries, so that a build would be given what was compiled in another directory, and prove nothing.
+func forget(t *testing.T, dir string, p platform) {
+	t.Helper()
+	const format = `{{with .Module}}{{if .Main}}{{$.BuildID}}{{end}}{{end}}`
+	list := goCommand(dir, p, "list", "-trimpath", "-buildvcs=false", "-deps", "-export", "-f", format, command)
+	ids, err := list.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	cache, err := goCommand(dir, p, "env", "GOCACHE").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packages := strings.Fields(string(ids))
+	if len(packages) < 20 {
+		t.Fatalf("the module has only %d packages", len(packages))
+	}
+	for _, id := range packages {
+		action, _, _ := strings.Cut(id, "/") // the beginning of the hash that names the entry
+		begin, err := base64.RawURLEncoding.DecodeString(action)
+		if err != nil || len(begin) == 0 {
+			t.Fatalf("build ID %s: %v", id, err)
+		}
+		entries, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(cache)), fmt.Sprintf("%x", begin[:1]), fmt.Sprintf("%x*-a", begin)))
+		if err != nil || len(entries) != 1 {
+			t.Fatalf("%d entries of the build cache for %s, want one: %v", len(entries), id, err)
+		}
+		if err := os.Remove(entries[0]); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
