@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -39,15 +40,22 @@ func (m Making) Make() error {
 	return m.mark(marker{Mode: modeUnfinished, Server: m.Server})
 }
 
-// checkEmpty returns an ErrNotEmpty unless there is nothing in the directory but its lock.
+// checkEmpty returns an ErrNotEmpty unless there is nothing in the directory but its lock. A marker that was not written to its end, by
+// who was killed, is removed.
 func checkEmpty(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return fmt.Errorf("natsd: %w", err)
 	}
 	for _, e := range entries {
-		if e.Name() != lockFile && e.Name() != "lost+found" {
-			return fmt.Errorf("natsd: %w: %s has %s", ErrNotEmpty, dir, e.Name())
+		switch name := e.Name(); {
+		case name == lockFile || name == "lost+found":
+		case strings.HasPrefix(name, markerFile+".tmp-"):
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				return fmt.Errorf("natsd: %w", err)
+			}
+		default:
+			return fmt.Errorf("natsd: %w: %s has %s", ErrNotEmpty, dir, name)
 		}
 	}
 	return nil

@@ -90,6 +90,21 @@ func TestMakingForeign(t *testing.T) {
 	}
 }
 
+// TestMakingHalfClaimed: whoever was killed while it claimed a directory does not keep it from being claimed again.
+func TestMakingHalfClaimed(t *testing.T) {
+	dir := t.TempDir()
+	half := filepath.Join(dir, markerFile+".tmp-1")
+	if err := os.WriteFile(half, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := (Making{dir, "r1", "x"}).Make(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(half); err == nil {
+		t.Error("the rest of it is still there")
+	}
+}
+
 // TestRetire: a store whose log has moved says where it went.
 func TestRetire(t *testing.T) {
 	dir := t.TempDir()
