@@ -74,14 +74,8 @@ func TestServeTLS(t *testing.T) {
 	if !strings.HasPrefix(base, "https://") || serial(t, base) != 1 {
 		t.Errorf("%s shows another certificate", base)
 	}
-	hangup := func() {
-		t.Helper()
-		if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
-			t.Fatal(err)
-		}
-	}
 	certify(t, file, 2)
-	hangup()
+	p.hangup(t)
 	p.await(t, "TLS certificate replaced")
 	if n := serial(t, base); n != 2 {
 		t.Errorf("it shows certificate %d", n)
@@ -89,7 +83,7 @@ func TestServeTLS(t *testing.T) {
 	if err := os.WriteFile(file, []byte("no certificate"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	hangup()
+	p.hangup(t)
 	p.await(t, "the one before stays in use")
 	if n := serial(t, base); n != 2 {
 		t.Errorf("it shows certificate %d", n)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -90,6 +91,13 @@ const stopTimeout = 20 * time.Second
 
 // Run serves until a signal comes or the replica can no longer serve.
 func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
+	// Before anything else, and without certificates as well: a SIGHUP that nobody takes ends the process.
+	var serving atomic.Pointer[replica.Replica]
+	defer onHangup(func() {
+		if r := serving.Load(); r != nil { // it reads its files when it starts
+			r.ReloadTLS()
+		}
+	})()
 	cfg, err := c.config()
 	if err != nil {
 		return err
@@ -118,9 +126,7 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 	defer release()
 
 	r := replica.Start(cfg)
-	if cfg.TLS != nil || c.Cluster.RouteCert != "" || c.Cluster.NatsCert != "" {
-		defer onHangup(r.ReloadTLS)()
-	}
+	serving.Store(r)
 	select {
 	case <-r.Ready():
 		cfg.Logger.Info("ready", r.Addresses()...)
