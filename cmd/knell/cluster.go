@@ -168,11 +168,12 @@ func (c *clusterRenewCmd) Run(t *terminal) error {
 	if err != nil {
 		return err
 	}
+	secret := c.NewSecret || s.Pending != nil && s.Pending.Secrets
 	if err := s.Renew(c.Names, c.NewCA, c.NewSecret); err != nil {
 		return usageError{err}
 	}
 	p := guide{t, c.Dir, &s.Cluster}
-	p.renewed(c.NewSecret)
+	p.renewed(secret)
 	return nil
 }
 
@@ -227,7 +228,9 @@ func (c *clusterShowCmd) Run(t *terminal) error {
 	if err != nil {
 		return err
 	}
-	if s.Changing {
+	if s.Pending != nil {
+		fmt.Fprint(t.out, "the last change was not made to its end: knell cluster renew\n")
+	} else if s.Changing {
 		fmt.Fprint(t.out, "the last change is not finished: knell cluster finish\n")
 	}
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)

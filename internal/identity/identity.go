@@ -46,6 +46,14 @@ type Cluster struct {
 	Joined   []Member `json:"joined,omitempty"`  // replicas without a copy of the log
 	Servers  []Member `json:"servers,omitempty"` // NATS servers elsewhere; none: the replicas keep the log
 	Changing bool     `json:"changing"`          // what was before a new authority or secret is still accepted
+	Pending  *Pending `json:"pending,omitempty"` // nil: all of the last change was made
+}
+
+// Pending is a change that was begun and not made to its end. Renew and Revoke go on with it.
+type Pending struct {
+	Authority bool   `json:"authority"`         // there has to be a new authority
+	Secrets   bool   `json:"secrets"`           // there have to be new secrets
+	Revoked   string `json:"revoked,omitempty"` // whose directory has to go
 }
 
 // External reports whether the log is on NATS servers elsewhere.
@@ -185,20 +193,19 @@ func Open(dir string, config func(c *Cluster, server string) string) (*Store, er
 	return s, s.validate()
 }
 
-// Add makes identities for further replicas.
+// Add makes identities for further replicas. After an error it can be called again: who is not in the cluster yet may have a directory
+// of an earlier attempt.
 func (s *Store) Add(replicas, joined []Member) error {
 	added := slices.Concat(replicas, joined)
 	if len(added) == 0 {
 		return errors.New("name a replica")
 	}
+	if s.Pending != nil {
+		return ErrPending
+	}
 	s.Replicas, s.Joined = slices.Concat(s.Replicas, replicas), slices.Concat(s.Joined, joined)
 	if err := s.validate(); err != nil {
 		return err
-	}
-	for _, m := range added {
-		if _, err := os.Stat(s.path(m.Name)); err == nil {
-			return fmt.Errorf("%s is there already", s.path(m.Name))
-		}
 	}
 	if err := s.newKeys(added, false); err != nil {
 		return err

@@ -200,6 +200,75 @@ func TestRevoke(t *testing.T) {
 	}
 }
 
+// obstruct has nobody read or write a file until what is returned is called.
+func obstruct(t *testing.T, path string) (clear func()) {
+	t.Helper()
+	must(t, os.Rename(path, path+".away"))
+	must(t, os.MkdirAll(filepath.Join(path, "x"), 0o700))
+	return func() {
+		must(t, os.RemoveAll(path))
+		must(t, os.Rename(path+".away", path))
+	}
+}
+
+// TestPending: what a change has left undone is not finished before it is done, and done once.
+func TestPending(t *testing.T) {
+	for _, file := range [][]string{{authorityDir, SecretFile}, {"r1", CertFile}, {"r3", CAFile}} {
+		s := newStore(t, peers())
+		must(t, s.Add([]Member{{Name: "r4", Address: "r4.example:6222"}}, nil))
+		before, gone := s.files(t, "r1"), s.files(t, "r2")
+		clear := obstruct(t, s.path(file...))
+		if err := s.Revoke("r2"); err == nil {
+			t.Fatalf("%v: revoked all the same", file)
+		}
+		s, err := Open(s.dir, keysOf)
+		must(t, err)
+		if err := s.Renew(nil, false, false); err == nil {
+			t.Errorf("%v: renewed all the same", file)
+		}
+		clear()
+		for what, err := range map[string]error{
+			"finish": s.Finish(), "revoke": s.Revoke("r3"), "renew": s.Renew([]string{"r1"}, false, false), "add": s.Add(nil, []Member{{Name: "j2"}}),
+		} {
+			if !errors.Is(err, ErrPending) {
+				t.Errorf("%v: %s: %v", file, what, err)
+			}
+		}
+		must(t, s.Revoke("r2"))
+		during := s.files(t, "r1")
+		if accepts, dials := during.trusts(t, before, "r1.example"); !accepts || !dials {
+			t.Errorf("%v: the authority before is not good any more", file)
+		}
+		if !strings.HasSuffix(during.secret, "\n"+before.secret) || strings.Count(during.secret, "\n") != 2 {
+			t.Errorf("%v: other secrets than the new one and the one before", file)
+		}
+		must(t, s.Finish())
+		after := s.files(t, "r1")
+		if accepts, _ := after.trusts(t, gone, "10.0.0.2"); accepts || strings.Contains(after.secret, strings.TrimSpace(gone.secret)) {
+			t.Errorf("%v: what r2 had is still good", file)
+		}
+		if _, err := os.Stat(s.path("r2")); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%v: its files are still there", file)
+		}
+	}
+}
+
+// TestAddAgain: who was not added to the end is added by a second attempt.
+func TestAddAgain(t *testing.T) {
+	s := newStore(t, peers())
+	clear := obstruct(t, s.path(authorityDir, SecretFile))
+	if err := s.Add(nil, []Member{{Name: "j2"}}); err == nil {
+		t.Fatal("added without a secret")
+	}
+	clear()
+	s, err := Open(s.dir, keysOf)
+	must(t, err)
+	must(t, s.Add(nil, []Member{{Name: "j2"}}))
+	if accepts, _ := s.files(t, "r1").trusts(t, s.files(t, "j2"), ""); !accepts {
+		t.Error("it is not let in")
+	}
+}
+
 // TestElsewhere: replicas on NATS servers elsewhere have NKeys, of which servers know two while they are changed.
 func TestElsewhere(t *testing.T) {
 	s := newStore(t, elsewhere())
@@ -272,8 +341,7 @@ func TestRefused(t *testing.T) {
 	if _, err := Open(t.TempDir(), keysOf); err == nil || !strings.Contains(err.Error(), "knell cluster init") {
 		t.Errorf("opened what is none: %v", err)
 	}
-	must(t, os.Mkdir(s.path("j2"), 0o700))
-	if err := s.Add(nil, []Member{{Name: "j2"}}); err == nil || !strings.Contains(err.Error(), "is there already") {
+	if err := s.Add(nil, []Member{{Name: "j1"}}); err == nil || !strings.Contains(err.Error(), "the name j1 is taken") {
 		t.Errorf("overwritten: %v", err)
 	}
 }

@@ -16,10 +16,20 @@ import (
 // ErrChanging: what was before the last new authority or secret is still accepted, so that there cannot be another one yet.
 var ErrChanging = errors.New("the last change is not finished: copy the directories to their machines, then run knell cluster finish")
 
+// ErrPending: an attempt to make a new authority or new secrets ended with an error.
+var ErrPending = errors.New("the last change was not made to its end: run knell cluster renew, without names, which goes on with it")
+
 // Renew makes new certificates, with new keys, for the members with these names, for all of them when there is no name. A new
-// authority or new secrets are for all of them; what was before is accepted as well until Finish.
+// authority or new secrets are for all of them; what was before is accepted as well until Finish. What an earlier call or Revoke has
+// left undone has to be done first: a call without names does that, and nothing else.
 func (s *Store) Renew(names []string, authority, secrets bool) error {
 	members := s.members()
+	if s.Pending != nil {
+		if len(names) > 0 {
+			return ErrPending
+		}
+		return s.resume()
+	}
 	if len(names) > 0 {
 		if authority || secrets {
 			return errors.New("a new authority or secret is for everybody: give no names")
@@ -35,20 +45,7 @@ func (s *Store) Renew(names []string, authority, secrets bool) error {
 		return ErrChanging
 	}
 	if authority || secrets {
-		s.Changing = true
-		if err := s.save(); err != nil { // before anything else, so that a second attempt does not leave the first one's predecessor behind
-			return err
-		}
-	}
-	if authority {
-		if err := s.newAuthority(time.Now()); err != nil {
-			return err
-		}
-	}
-	if secrets {
-		if err := s.newSecrets(); err != nil {
-			return err
-		}
+		return s.begin(Pending{Authority: authority, Secrets: secrets})
 	}
 	if err := s.issue(members); err != nil {
 		return err
@@ -56,10 +53,65 @@ func (s *Store) Renew(names []string, authority, secrets bool) error {
 	return s.save()
 }
 
+// begin notes a change for everybody, and makes it.
+func (s *Store) begin(p Pending) error {
+	s.Changing, s.Pending = true, &p
+	if err := s.save(); err != nil { // before anything else, so that nobody takes for finished what was not made
+		return err
+	}
+	return s.resume()
+}
+
+// resume makes what is pending, without what was made by an earlier attempt: a second authority would leave out the one before the first.
+func (s *Store) resume() error {
+	if s.Pending.Authority {
+		a, err := s.authority()
+		if err == nil && len(a.cross) == 0 { // Finish leaves none
+			err = s.newAuthority(time.Now())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if s.Pending.Secrets {
+		made, err := s.twoSecrets()
+		if err == nil && !made {
+			err = s.newSecrets()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := s.issue(s.members()); err != nil {
+		return err
+	}
+	if gone := s.Pending.Revoked; gone != "" {
+		if err := os.RemoveAll(s.path(gone)); err != nil {
+			return err
+		}
+	}
+	s.Pending = nil
+	return s.save()
+}
+
+// twoSecrets reports whether there is a cluster secret beside the one before it. NKeys count when save has them, with all else.
+func (s *Store) twoSecrets() (bool, error) {
+	if s.External() {
+		return false, nil
+	}
+	secrets, err := os.ReadFile(s.path(authorityDir, SecretFile))
+	return bytes.Count(secrets, []byte("\n")) > 1, err
+}
+
 // Revoke takes the identity of a member away: the others get a new authority, new certificates and new secrets, and who
 // has the old ones is out when Finish has been called and all of it has arrived.
 func (s *Store) Revoke(name string) error {
-	if s.Changing {
+	switch {
+	case s.Pending != nil && s.Pending.Revoked == name:
+		return s.resume()
+	case s.Pending != nil:
+		return ErrPending
+	case s.Changing:
 		return ErrChanging
 	}
 	rest := func(list []Member) []Member {
@@ -73,16 +125,16 @@ func (s *Store) Revoke(name string) error {
 	if err := s.validate(); err != nil {
 		return fmt.Errorf("without %s: %w; add its successor first", name, err)
 	}
-	if err := s.Renew(nil, true, true); err != nil {
-		return err
-	}
-	return os.RemoveAll(s.path(name))
+	return s.begin(Pending{Authority: true, Secrets: true, Revoked: name})
 }
 
 // Finish ends what Renew began: only the newest authority and secrets are good from now on.
 func (s *Store) Finish() error {
 	if !s.Changing {
 		return errors.New("there is nothing to finish")
+	}
+	if s.Pending != nil {
+		return ErrPending
 	}
 	a, err := s.authority()
 	if err != nil {
