@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
+
+// fillPatience bounds how long a message waits for its acknowledgement. Behind one that got lost none is let in.
+const fillPatience = 30 * time.Second
 
 // fillWindow is how many messages are on their way into the log at a time.
 const fillWindow = 1024
@@ -54,6 +58,8 @@ type filling struct {
 }
 
 func (f filling) wait(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, fillPatience, fmt.Errorf("message %d: no acknowledgement in %s", f.seq, fillPatience))
+	defer cancel()
 	select {
 	case ack := <-f.ack.Ok():
 		if ack.Stream != StreamName || ack.Sequence != f.seq {

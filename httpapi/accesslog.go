@@ -19,8 +19,8 @@ type Meter interface {
 
 // Tracer makes spans of requests. Methods are safe for concurrent use.
 type Tracer interface {
-	// Request begins the span of a request to a route, and returns a context that is in it; end ends it.
-	Request(r *http.Request, route string) (ctx context.Context, end func(status int))
+	// Request begins the span of a request with a method, such as "GET" or "other", to a route, and returns a context that is in it; end ends it.
+	Request(r *http.Request, method, route string) (ctx context.Context, end func(status int))
 	// ID returns the id of the trace that ctx is in, "" when there is none.
 	ID(ctx context.Context) string
 }
@@ -40,7 +40,7 @@ func (a *api) observed(next http.Handler, m Meter, t Tracer) http.Handler {
 		route := cmp.Or(r.Pattern, noRoute)
 		sw := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		if t != nil {
-			ctx, end := t.Request(r, route)
+			ctx, end := t.Request(r, knownMethod(r.Method), route)
 			defer func() { end(sw.status) }()
 			r = r.WithContext(ctx)
 		}

@@ -69,7 +69,7 @@ func (n *Node) applyOne(m *events.Message, e *events.Event) error {
 		n.mu.Unlock()
 		return fmt.Errorf("message %d came after %d", seq, n.state.seq)
 	}
-	n.leaveReader(e.Data)
+	reader := n.readerOf(e.Data)
 	out := n.state.applyMessage(m, n.leaveOut(seq, e))
 	n.endDead()
 	n.endDeliveries(e.Data)
@@ -89,6 +89,9 @@ func (n *Node) applyOne(m *events.Message, e *events.Event) error {
 	}
 	n.mu.Unlock()
 	if out.void == "" {
+		if reader != "" {
+			n.room.left.add(reader)
+		}
 		n.hot.feed.noteRename(e.Data)
 		n.forgetDeleted(e.Data)
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -163,11 +164,11 @@ func goodSnapshots(ctx context.Context, store Store, from, to uint64) (good [][]
 	find := func(at, step, end int) (int, []byte, error) {
 		for ; at != end; at += step {
 			kept := list[at]
-			if kept.Seq < from || kept.Seq > to || kept.Size == 0 {
+			if kept.Seq < from || kept.Seq > to || kept.Size == 0 || kept.Format != snapshotFormat {
 				continue
 			}
 			data, err := store.GetSnapshot(ctx, kept)
-			if err == nil && string(kept.Hash) == string(hashSlice(data)) {
+			if err == nil && isSnapshot(data, kept.Hash) {
 				return at, data, nil
 			}
 			if err != nil && !errors.Is(err, events.ErrSnapshot) {
@@ -187,10 +188,10 @@ func goodSnapshots(ctx context.Context, store Store, from, to uint64) (good [][]
 	return [][]byte{first}, err
 }
 
-// hashSlice returns the hash of what looks like a whole snapshot.
-func hashSlice(data []byte) []byte {
-	hash := hashOf(data)
-	return hash[:]
+// isSnapshot reports whether data is whole and has a hash.
+func isSnapshot(data, hash []byte) bool {
+	own := hashOf(data)
+	return own != snapshotHash{} && bytes.Equal(own[:], hash)
 }
 
 // write writes the backup.

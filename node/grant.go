@@ -172,15 +172,14 @@ func (l *leftReaders) add(consumer string) {
 	l.names[consumer] = struct{}{}
 }
 
-// leaveReader notes the consumer of a grant that the message in hand is about to end. Node.mu is held.
-func (n *Node) leaveReader(p events.Payload) {
-	d, ok := p.(*events.GrantRevoked)
-	if !ok {
-		return
+// readerOf returns the consumer of the grant that the message in hand ends unless it is void, "" when there is none. Node.mu is held.
+func (n *Node) readerOf(p events.Payload) string {
+	if d, ok := p.(*events.GrantRevoked); ok {
+		if g := n.state.access.grants[d.Grant]; g != nil {
+			return consumerOf(g.name, g.seq)
+		}
 	}
-	if g := n.state.access.grants[d.Grant]; g != nil {
-		n.room.left.add(consumerOf(g.name, g.seq))
-	}
+	return ""
 }
 
 // dropReaders deletes the consumers of revoked grants.
@@ -195,7 +194,10 @@ func (n *Node) dropReaders(ctx context.Context) {
 	for _, name := range names {
 		if err := readers.DropReader(ctx, name); err != nil {
 			n.log.Warn("the consumer of a revoked grant is still there: trying again", "consumer", name, "error", err)
-			return
+			if ctx.Err() != nil {
+				return
+			}
+			continue
 		}
 		n.room.left.mu.Lock()
 		delete(n.room.left.names, name)

@@ -228,6 +228,27 @@ func TestRevokedReaderIsDropped(t *testing.T) {
 	})
 }
 
+// TestVoidRevocationKeepsReader: what ends no grant takes no consumer away.
+func TestVoidRevocationKeepsReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		has := &consumers{names: map[string]bool{}}
+		r.edit = func(c *Config) { c.Log = readersLog{c.Log.(*eventstest.Node), has} }
+		r.start("a")
+		r.grantTo("a", "siem", newReaderKey(t))
+		foreign := &events.Event{ID: events.NewID(), Time: time.Now(), Epoch: events.NewID(), Node: "b", Data: &events.GrantRevoked{Grant: "siem"}}
+		if _, err := r.links["a"].Append(context.Background(), foreign); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(15 * time.Second)
+		has.mu.Lock()
+		defer has.mu.Unlock()
+		if len(has.names) != 1 {
+			t.Errorf("the consumer of a grant that goes on: %v", has.names)
+		}
+	})
+}
+
 // TestBehind: who is where the log begins now, and has not everything, may have missed what was before it.
 func TestBehind(t *testing.T) {
 	for _, c := range []struct {

@@ -198,7 +198,7 @@ func TestAdoptKilled(t *testing.T) {
 		return source.Closed
 	}
 	// Killed at each of its steps, as it reaches them.
-	for _, step := range []string{".adopting", "r1/mode.json", "r3/mode.json", "r2/jetstream", "r3/jetstream/jetstream/KNELL"} {
+	for _, step := range []string{"", "r1/mode.json", "r3/mode.json", "r2/jetstream", "r3/jetstream/jetstream/KNELL"} {
 		p := launchCommand(t, dir, knell(t, args...))
 		awaitPath(t, p, filepath.Join(dir, "new", step))
 		p.stop(t, syscall.SIGKILL)

@@ -40,7 +40,7 @@ func (c *clusterAdoptCmd) Run(ctx context.Context, t *terminal) error {
 		return usagef("%w: stop the replica first", err)
 	case errors.Is(err, natsd.ErrNotEmpty):
 		return usagef("--data %s: %w; nothing was moved", c.Data, err)
-	case ctx.Err() != nil:
+	case err != nil && ctx.Err() != nil:
 		return errors.New("interrupted; the same command begins again")
 	case err != nil:
 		return err

@@ -77,7 +77,7 @@ func (c *restoreCmd) Run(ctx context.Context, t *terminal) error {
 		return fmt.Errorf("%s: %w; nothing was written", c.File, err)
 	case errors.Is(err, natsd.ErrNotEmpty):
 		return usagef("--data %s: %w; nothing was restored", c.Data, err)
-	case ctx.Err() != nil:
+	case err != nil && ctx.Err() != nil:
 		return errors.New("interrupted; the same command begins again")
 	case err != nil:
 		return err

@@ -47,14 +47,15 @@ var remarks = map[string]string{
 // replica a user with the rights that it has on an embedded server, which are the least.
 func (s *Servers) Config(name string) string {
 	var b strings.Builder
-	var client string
+	var client, own string
 	var routes []string
 	for _, o := range s.Servers {
 		host, port, _ := net.SplitHostPort(o.Address)
 		n, _ := strconv.Atoi(port)
-		routes = append(routes, fmt.Sprintf("%q", "nats://"+net.JoinHostPort(host, strconv.Itoa(n+routesAbove))))
+		route := net.JoinHostPort(host, strconv.Itoa(n+routesAbove))
+		routes = append(routes, fmt.Sprintf("%q", "nats://"+route))
 		if o.Name == name {
-			client = port
+			client, own = port, route
 			fmt.Fprintf(&b, "server_name: %s\nlisten: \"0.0.0.0:%s\"\n", name, port)
 		}
 	}
@@ -63,8 +64,8 @@ func (s *Servers) Config(name string) string {
 	fmt.Fprintf(&b, "tls {\n  %s\n  verify: true\n}\n", files)
 	if len(s.Servers) > 1 {
 		n, _ := strconv.Atoi(client)
-		fmt.Fprintf(&b, "\ncluster {\n  name: %s\n  listen: \"0.0.0.0:%d\"\n  routes: [%s]\n  tls {\n    %s\n  }\n}\n",
-			s.Name, n+routesAbove, strings.Join(routes, ", "), files)
+		fmt.Fprintf(&b, "\ncluster {\n  name: %s\n  listen: \"0.0.0.0:%d\"\n  advertise: %q   # its own name: nobody dials the address, for which it has no certificate\n  routes: [%s]\n  tls {\n    %s\n  }\n}\n",
+			s.Name, n+routesAbove, own, strings.Join(routes, ", "), files)
 	}
 	fmt.Fprintf(&b, "\njetstream {\n  store_dir: %q\n  sync_interval: always   # an acknowledged logout survives a power failure\n}\n", externalStore)
 	for i, r := range s.Replicas {

@@ -97,7 +97,7 @@ func TestExternalAsDocumented(t *testing.T) {
 		config := strings.NewReplacer(
 			"server_name: n1", fmt.Sprintf("server_name: n%d", i+1),
 			"0.0.0.0:4222", clients[i], "0.0.0.0:6222", routes[i],
-			"n1.example:6222", routes[0], "n2.example:6222", routes[1], "n3.example:6222", routes[2],
+			`advertise: "n1.example:6222"`, fmt.Sprintf("advertise: %q", routes[i]), "n1.example:6222", routes[0], "n2.example:6222", routes[1], "n3.example:6222", routes[2],
 			"/etc/nats/route.pem", cert, "/etc/nats/route-key.pem", key, "/etc/nats/ca.pem", ca.file,
 			"/var/lib/nats", t.TempDir(),
 			"UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4", public,

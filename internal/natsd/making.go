@@ -30,14 +30,21 @@ func (m Making) Make() error {
 		return err
 	}
 	defer lock.Close()
-	if have, err := readMarker(m.Dir); err == nil && have.Mode == modeUnfinished {
-		if err := os.RemoveAll(storeDir(m.Dir)); err != nil {
-			return fmt.Errorf("natsd: %w", err)
+	have, err := readMarker(m.Dir)
+	begun := err == nil && have.Mode == modeUnfinished
+	if !begun {
+		if err := checkEmpty(m.Dir); err != nil {
+			return err
 		}
-	} else if err := checkEmpty(m.Dir); err != nil {
+	}
+	// Before anything is thrown away: what is left of it must not be taken for a store that was sealed.
+	if err := m.mark(marker{Mode: modeUnfinished, Server: m.Server}); err != nil || !begun {
 		return err
 	}
-	return m.mark(marker{Mode: modeUnfinished, Server: m.Server})
+	if err := os.RemoveAll(storeDir(m.Dir)); err != nil {
+		return fmt.Errorf("natsd: %w", err)
+	}
+	return nil
 }
 
 // checkEmpty returns an ErrNotEmpty unless there is nothing in the directory but its lock. A marker that was not written to its end, by

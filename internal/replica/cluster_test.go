@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -83,6 +84,10 @@ func TestCluster(t *testing.T) {
 		if _, err := r.Node().Verify(ctx, tokens.AccessToken); err == nil {
 			t.Errorf("%s accepts a token after its logout returned", r.cfg.Name)
 		}
+	}
+	// Nobody's server is connected to all, but the log knows of all who are there.
+	if err := replicas[1].awaitGone(ctx, "joined"); !errors.Is(err, node.ErrBadRequest) {
+		t.Errorf("a replica that runs counts as gone: %v", err)
 	}
 	var leaving sync.WaitGroup
 	for _, r := range replicas {

@@ -229,6 +229,9 @@ func (r *Replica) bringUp(ctx context.Context) error {
 	httpCfg.Logger, httpCfg.Commands, httpCfg.LogCopy = r.log, r.requests.ctx, r.logCopy
 	httpCfg.RemoveMember = r.remover()
 	httpCfg.CertExpires = r.server.CertExpires
+	if !r.server.CertExpires().IsZero() {
+		r.noteCertificate("routes", r.server.CertExpires)
+	}
 	httpCfg.LogServers = func() httpapi.LogServers {
 		connected, others := r.peers()
 		return httpapi.LogServers{Connected: connected, Others: others}

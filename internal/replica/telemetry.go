@@ -2,7 +2,6 @@ package replica
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -42,7 +41,6 @@ func (r *Replica) watch() error {
 	if r.cfg.Private == nil {
 		return nil
 	}
-	r.noteRouteCertificate()
 	t.metrics = metrics.New(metrics.Config{Version: r.cfg.Node.Version, Expires: t.expiries})
 	t.private = httpapi.Server("", r.privateSurface())
 	t.private.WriteTimeout = profileTimeout
@@ -111,24 +109,6 @@ func (t *telemetry) expiries() map[string]time.Time {
 		m[use] = expires()
 	}
 	return m
-}
-
-// noteRouteCertificate has the metrics show the certificate of connections between replicas, which is read once.
-func (r *Replica) noteRouteCertificate() {
-	var files TLS
-	if c := r.cfg.NATS.Cluster; c != nil {
-		files = TLS{c.CertFile, c.KeyFile}
-	} else if j := r.cfg.NATS.Join; j != nil {
-		files = TLS{j.CertFile, j.KeyFile}
-	}
-	if files.CertFile == "" {
-		return
-	}
-	c, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile)
-	if err != nil { // the server says so
-		return
-	}
-	r.noteCertificate("routes", func() time.Time { return c.Leaf.NotAfter })
 }
 
 // expires returns when the certificate in use expires.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/knell-auth/knell/events"
@@ -56,12 +55,14 @@ func (t *Target) copyFrom(ctx context.Context, s *natsd.Server, version string, 
 	if err := os.MkdirAll(t.Dir, 0o700); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(t.Dir, ".adopting"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.CreateTemp(t.Dir, ".adopting-*")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
 	defer f.Close()
+	if err := os.Remove(f.Name()); err != nil { // it has all secrets of the log, and nobody else needs its name
+		return err
+	}
 	step(0, "reading the store")
 	if err := export(ctx, s, version, f); err != nil {
 		return err

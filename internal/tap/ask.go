@@ -53,7 +53,7 @@ func pull(body []byte) ([]byte, error) {
 // acknowledge returns what a reader says about an event, if there is anything to it: numbers are how often it was delivered, its
 // sequence in the log, its number among the deliveries, a time, and how many are to come. JetStream takes the number among the deliveries as
 // it is told: were it that of an earlier connection, which a client may acknowledge late, all acknowledgements up to there would come to
-// nothing. What this connection has not delivered is therefore not acknowledged, and comes again.
+// nothing. What is beyond what this connection has delivered is therefore not acknowledged, and comes again.
 func (c *session) acknowledge(subject, numbers string, body []byte) (to string, text []byte, err error) {
 	var n [5]uint64
 	words := strings.Split(numbers, ".")
@@ -71,7 +71,7 @@ func (c *session) acknowledge(subject, numbers string, body []byte) (to string, 
 	switch {
 	case !plain && string(body) != "+WPI" && !bytes.HasPrefix(body, []byte("-NAK")) && !bytes.HasPrefix(body, []byte("+TERM")):
 		return "", nil, errDenied // +NXT is a request as well
-	case plain && seq > c.acked: // there are as many of them as events
+	case plain && c.rewound && seq > c.acked: // there are as many of them as events
 		err = nil
 	default:
 		err = c.wait(1)

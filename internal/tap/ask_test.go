@@ -91,8 +91,9 @@ func TestSubscriptionsAreBounded(t *testing.T) {
 	}
 }
 
-// TestPace: floods wait; acknowledgements of one event after the other do not.
+// TestPace: floods wait; acknowledgements of one event after the other do not, once there was a request for events.
 func TestPace(t *testing.T) {
+	acknowledgement := func(i int) string { return fmt.Sprintf("PUB $JS.ACK.KNELL.siem-9.1.%d.1.17.0 0\r\n\r\n", i+1) }
 	for name, c := range map[string]struct {
 		command func(i int) string
 		count   int
@@ -104,7 +105,13 @@ func TestPace(t *testing.T) {
 		"questions":                {func(int) string { return "PUB $JS.API.CONSUMER.INFO.KNELL.siem-9 _EVENTS.siem.a 0\r\n\r\n" }, 225, 490 * time.Millisecond, time.Second},
 		"one acknowledgement":      {func(int) string { return "PUB $JS.ACK.KNELL.siem-9.1.5.1.17.0 0\r\n\r\n" }, 4500, 490 * time.Millisecond, time.Second},
 		"many of work in progress": {func(int) string { return "PUB $JS.ACK.KNELL.siem-9.1.5.1.17.0 4\r\n+WPI\r\n" }, 4500, 490 * time.Millisecond, time.Second},
-		"acknowledgements":         {func(i int) string { return fmt.Sprintf("PUB $JS.ACK.KNELL.siem-9.1.%d.1.17.0 0\r\n\r\n", i+1) }, 4500, 0, 0},
+		"early acknowledgements":   {acknowledgement, 4500, 490 * time.Millisecond, time.Second},
+		"acknowledgements": {func(i int) string {
+			if i == 0 {
+				return "PUB $JS.API.CONSUMER.MSG.NEXT.KNELL.siem-9 _EVENTS.siem.a 0\r\n\r\n"
+			}
+			return acknowledgement(i)
+		}, 4500, 0, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var all strings.Builder

@@ -120,11 +120,11 @@ func (t *Tracer) Record(parent, name string, began, ended time.Time, attributes 
 }
 
 // Request begins the span of a request, below the one that its traceparent names if it has one, and returns a context that is in it.
-// route is the pattern, not the path. What is returned ends it.
-func (t *Tracer) Request(r *http.Request, route string) (ctx context.Context, end func(status int)) {
+// method is a known one, and route the pattern, not the path: nothing that a client made up. What is returned ends it.
+func (t *Tracer) Request(r *http.Request, method, route string) (ctx context.Context, end func(status int)) {
 	ctx = t.w3c.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-	ctx, span := t.tracer.Start(ctx, r.Method+" "+route, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
-		attribute.String("http.request.method", r.Method), attribute.String("http.route", route)))
+	ctx, span := t.tracer.Start(ctx, method+" "+route, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+		attribute.String("http.request.method", method), attribute.String("http.route", route)))
 	return ctx, func(status int) {
 		span.SetAttributes(attribute.Int("http.response.status_code", status))
 		if status >= 500 {
