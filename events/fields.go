@@ -145,6 +145,7 @@ func (p *NodeJoined) fields(c *codec) {
 	c.uint32("level", &p.Level)
 	c.optText("issuer", &p.Issuer)
 	c.optText("audience", &p.Audience)
+	c.optBytes("signature", &p.Signature)
 }
 
 func (p *Ping) fields(c *codec) {
@@ -155,11 +156,15 @@ func (p *Ping) fields(c *codec) {
 	c.id("digest", &p.Digest)
 	c.uint32("level", &p.Level)
 	c.optUint64("lease_ms", &p.LeaseMillis)
+	c.optBytes("signature", &p.Signature)
 }
 
 func (p *NodeBeat) fields(c *codec) { c.pings("pings", &p.Pings) }
 
-func (p *NodeLeft) fields(c *codec) { c.id("incarnation", &p.Incarnation) }
+func (p *NodeLeft) fields(c *codec) {
+	c.id("incarnation", &p.Incarnation)
+	c.optBytes("signature", &p.Signature)
+}
 
 func (p *LevelRaised) fields(c *codec) { c.uint32("level", &p.Level) }
 

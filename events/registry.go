@@ -175,12 +175,6 @@ func Types() []TypeInfo {
 		&SecretPassword{User: user, Hash: hash, UserSeq: 17, Except: id(session)},
 		&SecretRehash{User: user, Hash: hash, UserSeq: 17},
 		&SecretClient{Client: client, Name: "Orders", Hash: hash, Scope: scope, Redirects: redirects},
-		&NodeJoined{Incarnation: id("life 2"), Replaces: id("life 1"), Version: "1.0.0", Level: Level, Issuer: "https://id.example.com", Audience: "api"},
-		&NodeBeat{Pings: []Ping{{Node: "n1", Incarnation: id("life 2"), Counter: 7, Applied: 42, Digest: id("digest"), Level: Level, LeaseMillis: 3000}}},
-		&NodeLeft{Incarnation: id("life 2")},
-		&NodeKey{Key: kid, Alg: "EdDSA", Public: key("public"),
-			RefreshPublic: key("refresh"), Incarnation: id("life 2")},
-		&LevelRaised{Level: Level},
 		&CodeIssued{Code: id("code"), User: user, Client: client, Scope: scope, IssuedAt: login, Expires: login + 60, UserSeq: 17, ClientSeq: 9},
 		&APIKeyRevoked{Key: id("api key")},
 		&UserChanged{User: user, Secret: 21},
@@ -199,10 +193,24 @@ func Types() []TypeInfo {
 		&SecretAPIKey{Key: id("api key"), User: user, Name: "nightly export", Scope: scope, Expires: login + 90*86400, Digest: key("digest"), UserSeq: 17},
 		&SecretAPIKeyRotated{Key: id("api key"), User: user, Digest: key("digest 2"), OldExpires: login + 86400, KeySeq: 23},
 	}
-	examples = slices.Concat(examples, webhookExamples(user, id("life 2"), login, key), retentionExamples(), restoredExamples())
+	examples = slices.Concat(examples, nodeExamples(kid, id, key), webhookExamples(user, id("life 2"), login, key), retentionExamples(), restoredExamples())
 	infos := make([]TypeInfo, len(examples))
 	for i, p := range examples {
 		infos[i] = TypeInfo{Type: p.Type(), Level: LevelOf(p), Example: p}
 	}
 	return infos
+}
+
+// nodeExamples are what replicas say of themselves.
+func nodeExamples(kid string, id func(string) ID, key func(string) []byte) []Payload {
+	return []Payload{
+		&NodeJoined{Incarnation: id("life 2"), Replaces: id("life 1"), Version: "1.0.0", Level: Level, Issuer: "https://id.example.com", Audience: "api",
+			Signature: key("signature")},
+		&NodeBeat{Pings: []Ping{{Node: "n1", Incarnation: id("life 2"), Counter: 7, Applied: 42, Digest: id("digest"), Level: Level, LeaseMillis: 3000,
+			Signature: key("signature")}}},
+		&NodeLeft{Incarnation: id("life 2"), Signature: key("signature")},
+		&NodeKey{Key: kid, Alg: "EdDSA", Public: key("public"),
+			RefreshPublic: key("refresh"), Incarnation: id("life 2")},
+		&LevelRaised{Level: Level},
+	}
 }

@@ -219,6 +219,7 @@ type NodeJoined struct {
 	Replaces    ID
 	Version     string
 	Level       uint32 // newest schema level that the replica knows; below that of the log the event is void
+	Signature   []byte // by the key that the life before signed with, over the word that it has ended; see Ping
 	Issuer      string // "iss" and "aud" of the tokens that it gives and takes: replicas that differ refuse each other's
 	Audience    string
 }
@@ -232,6 +233,7 @@ type Ping struct {
 	Digest      ID     // rolling digest at Applied
 	Level       uint32 // newest schema level that the replica knows
 	LeaseMillis uint64 // the replica's lease in milliseconds; peers wait for the longest that they hear of
+	Signature   []byte // by the replica's refresh key, whose id stands before it; nil before the others know the key
 }
 
 // NodeBeat carries the pings of one replica, or of several that one replica collected. The envelope's time is wall time of
@@ -239,7 +241,10 @@ type Ping struct {
 type NodeBeat struct{ Pings []Ping }
 
 // NodeLeft says that a life ended cleanly, after it had stopped to serve.
-type NodeLeft struct{ Incarnation ID }
+type NodeLeft struct {
+	Incarnation ID
+	Signature   []byte // by the key that the life signed with, over the word that it has ended; see Ping
+}
 
 // NodeKey publishes the keys that a replica signs with.
 type NodeKey struct {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/knell-auth/knell/events"
@@ -70,7 +71,9 @@ func (n *Node) applyOne(m *events.Message, e *events.Event) error {
 		return fmt.Errorf("message %d came after %d", seq, n.state.seq)
 	}
 	reader := n.readerOf(e.Data)
+	owed := len(n.state.records)
 	out := n.state.applyMessage(m, n.leaveOut(seq, e))
+	settled := len(n.state.records) < owed // by a record, whose id is derived from that of its secret
 	n.endDead()
 	n.endDeliveries(e.Data)
 	n.keeping.ring[seq%digestRing] = n.state.digest
@@ -96,6 +99,11 @@ func (n *Node) applyOne(m *events.Message, e *events.Event) error {
 		n.forgetDeleted(e.Data)
 	}
 
+	if e.Node == n.cfg.Name && out.void == "" && !settled && e.Data != nil {
+		if err := n.checkOwn(seq, e); err != nil {
+			return err
+		}
+	}
 	n.hot.logTime.Store(logTime / 1e9)
 	n.hot.applied.Store(seq)
 	if err := n.keeping.checkMark(seq, n.state); err != nil {
@@ -134,7 +142,7 @@ func (n *Node) observe(seq uint64, e *events.Event, out outcome) error {
 		}
 	case *events.NodeLeft:
 		if out.void == "" {
-			n.observeLeft(d.Incarnation)
+			n.observeLeft(d.Incarnation, d.Signature)
 		}
 	case *events.LevelRaised:
 		if out.void == "" && d.Level > n.life.level {
@@ -147,15 +155,17 @@ func (n *Node) observe(seq uint64, e *events.Event, out outcome) error {
 // observeBeat takes each ping of a beat: the horizon of a peer, or this replica's own lease.
 func (n *Node) observeBeat(seq uint64, e *events.Event, d *events.NodeBeat) error {
 	k := &n.keeping
+	doubted := n.doubted(e, d)
 	now := n.clock.read()
 	var conflict error
 	k.mu.Lock()
 	for _, p := range d.Pings {
+		p.Applied = believed(p, seq, doubted)
 		k.machine.Beat(seq, fence.Ping{
 			Inc: fence.Incarnation(p.Incarnation), Counter: p.Counter, Applied: p.Applied, Length: millis(p.LeaseMillis),
 		}, now)
 		if p.Incarnation != n.life.inc {
-			k.observePeer(p, seq)
+			k.observePeer(p, seq, slices.Contains(doubted, p.Incarnation))
 			conflict = cmp.Or(conflict, n.conflictLocked(p, seq))
 		}
 	}
@@ -195,11 +205,20 @@ func (n *Node) observeJoined(seq uint64, node string, d *events.NodeJoined) {
 	n.keeping.joined[d.Incarnation] = joining{seq, node, d.Issuer, d.Audience}
 	n.keeping.mu.Unlock()
 	if !d.Replaces.IsZero() && d.Replaces != n.life.inc {
-		n.observeLeft(d.Replaces)
+		n.observeLeft(d.Replaces, d.Signature)
 	}
 }
 
-func (n *Node) observeLeft(inc events.ID) {
+// observeLeft notes that a life has ended, if it is to be believed. If not, its horizon passes soon.
+func (n *Node) observeLeft(inc events.ID, signature []byte) {
+	if !n.goneIndeed(inc, signature) {
+		n.log.Error("that a replica has left is not signed by it, and not believed", "incarnation", inc)
+		return
+	}
+	n.departed(inc)
+}
+
+func (n *Node) departed(inc events.ID) {
 	k := &n.keeping
 	k.mu.Lock()
 	k.machine.Left(fence.Incarnation(inc))

@@ -183,6 +183,7 @@ func (n *Node) newEvent(data events.Payload, subject string, o Origin) *events.E
 	e.Epoch, key = n.state.epoch, n.state.hashKey
 	n.mu.RUnlock()
 	n.cfg.Recording.origin(e, o, key)
+	n.life.ids.seal(e)
 	return e
 }
 

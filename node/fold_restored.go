@@ -79,6 +79,6 @@ func (n *Node) observeRestored() {
 	}
 	n.keeping.mu.Unlock()
 	for _, inc := range gone {
-		n.observeLeft(inc)
+		n.departed(inc)
 	}
 }

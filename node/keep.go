@@ -9,6 +9,7 @@ import (
 
 	"github.com/knell-auth/knell/events"
 	"github.com/knell-auth/knell/internal/fence"
+	"github.com/knell-auth/knell/internal/token"
 )
 
 // beatsPerLease is how often in the length of a lease a beat is sent: the more, the longer an election may take without
@@ -48,6 +49,9 @@ type peer struct {
 	applied  uint64
 	digest   verdict
 	lastBeat uint64
+	key      token.RefreshKeyID // of its newest signed beat; zero: there was none
+	doubted  bool               // the newest one was not believed
+	last     events.Ping        // the newest one, before this replica serves
 }
 
 // verdict says whether a peer's digest agreed when it was last compared.
@@ -167,7 +171,9 @@ func (n *Node) beat() {
 		Node: n.cfg.Name, Incarnation: n.life.inc, Counter: counter, Applied: n.state.seq, Digest: n.state.digest, Level: n.life.level,
 		LeaseMillis: uint64((n.cfg.Lease + time.Millisecond - 1) / time.Millisecond),
 	}
+	epoch := n.state.epoch
 	n.mu.RUnlock()
+	n.signBeat(epoch, &ping)
 	e := n.newEvent(&events.NodeBeat{Pings: []events.Ping{ping}}, n.cfg.Name, Origin{Actor: "system"})
 	n.work.Go(func() {
 		// Given up soon: a younger one brings a longer lease.

@@ -26,6 +26,7 @@ type identity struct {
 	Incarnation string `json:"incarnation"`           // of the newest life
 	Lock        uint64 `json:"lock_inode"`            // of that life's lock file
 	Checkpoint  mark   `json:"checkpoint"`
+	Events      []byte `json:"event_key"` // of the ids of events, see sealer
 }
 
 // mark is a point of the log that an earlier life has applied. The log that this life follows must lead through it.
@@ -99,7 +100,7 @@ func loadIdentity(dir, alg string) (identity, error) {
 	path := filepath.Join(dir, identityFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		id := identity{Format: 1}
+		id := identity{Format: 1, Events: newKey()}
 		return id, id.newKeys(cmp.Or(alg, token.EdDSA))
 	}
 	if err != nil {
@@ -114,6 +115,9 @@ func loadIdentity(dir, alg string) (identity, error) {
 	}
 	if _, err := id.signer(); err != nil {
 		return identity{}, fmt.Errorf("node: %s is damaged; move it away to join with new keys", path)
+	}
+	if len(id.Events) == 0 {
+		id.Events = newKey()
 	}
 	if alg != "" && alg != id.algorithm() {
 		return id, id.newKeys(alg)

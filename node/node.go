@@ -51,6 +51,7 @@ type life struct {
 	prev  events.ID // the life before it in the same directory
 	lock  *os.File
 	level uint32 // newest schema level that it knows: events.Level, except in tests
+	ids   sealer // of its events
 }
 
 // hot is what a verification reads: atomics and lock-free structures only. watches are the verifications that go on.
@@ -122,10 +123,12 @@ func prepare(cfg Config, level uint32) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		cfg: cfg, log: cfg.Logger.With("node", cfg.Name), clock: newClock(faultsOf(cfg.Name)), life: life{events.NewID(), id.previous(lock), lock, level},
+		cfg: cfg, log: cfg.Logger.With("node", cfg.Name), clock: newClock(faultsOf(cfg.Name)),
+		life:   life{inc: events.NewID(), prev: id.previous(lock), lock: lock, level: level},
 		hasher: password.New(cfg.Password), state: newState(), fenced: make(chan struct{}),
 		jobs: make(chan func(context.Context), 256),
 	}
+	n.life.ids.init(id)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.cfg.Log = n.clock.faults.disturb(cfg.Log)
 	n.hot.cache = token.NewCache(cfg.CacheTokens)
@@ -167,7 +170,7 @@ func (n *Node) start(ctx context.Context) error {
 		return err
 	}
 	joined := &events.NodeJoined{Incarnation: n.life.inc, Replaces: n.life.prev, Version: n.cfg.Version, Level: n.life.level,
-		Issuer: n.cfg.Issuer, Audience: n.cfg.Audience}
+		Issuer: n.cfg.Issuer, Audience: n.cfg.Audience, Signature: n.signGone(n.life.prev)}
 	if _, err := n.commit(ctx, n.newEvent(joined, n.cfg.Name, Origin{Actor: "system"}), plain); err != nil {
 		return fmt.Errorf("join: %w", err)
 	}
@@ -177,6 +180,7 @@ func (n *Node) start(ctx context.Context) error {
 	if err := n.awaitLease(ctx); err != nil {
 		return err
 	}
+	n.checkPeers()
 	if err := n.obtainKeys(ctx); err != nil {
 		return err
 	}
@@ -197,6 +201,7 @@ func (n *Node) awaitEpoch(ctx context.Context) error {
 	if stat.Last == 0 {
 		start := n.newEvent(&events.LogStarted{HashKey: newKey()}, "", Origin{Actor: "system"})
 		start.Epoch = events.NewID()
+		n.life.ids.seal(start)
 		if _, err := n.write(ctx, start); err != nil {
 			return fmt.Errorf("begin log: %w", err)
 		}
@@ -258,7 +263,7 @@ func (n *Node) Close(ctx context.Context) error {
 		// First the lease, then the word: after node.left nobody waits for this replica any more.
 		n.stopServing()
 		if n.fatalCause() == nil {
-			left := n.newEvent(&events.NodeLeft{Incarnation: n.life.inc}, n.cfg.Name, Origin{Actor: "system"})
+			left := n.newEvent(&events.NodeLeft{Incarnation: n.life.inc, Signature: n.signGone(n.life.inc)}, n.cfg.Name, Origin{Actor: "system"})
 			if _, e := n.write(ctx, left); e != nil {
 				err = fmt.Errorf("node %s: leave: %w", n.cfg.Name, e)
 			}

@@ -9,12 +9,17 @@ import (
 )
 
 // observePeer notes what a peer's ping says. The apply loop calls it with k.mu held; it alone reads the ring's newest part.
-func (k *keeping) observePeer(p events.Ping, seq uint64) {
+func (k *keeping) observePeer(p events.Ping, seq uint64, doubted bool) {
 	known := k.peers[p.Incarnation]
 	if known == nil {
 		known = &peer{name: p.Node}
 		k.peers[p.Incarnation] = known
 	}
+	if known.doubted = doubted; doubted {
+		known.lastBeat = seq
+		return
+	}
+	known.noteSigned(p, k.serving())
 	known.applied = max(known.applied, p.Applied)
 	known.lastBeat = seq
 	if p.Applied >= seq || !k.inRing(p.Applied, seq) {
@@ -23,6 +28,16 @@ func (k *keeping) observePeer(p events.Ping, seq uint64) {
 	known.digest = otherDigest
 	if k.ring[p.Applied%digestRing] == p.Digest {
 		known.digest = sameDigest
+	}
+}
+
+// serving reports whether this replica has had a lease.
+func (k *keeping) serving() bool {
+	select {
+	case <-k.granted:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -124,7 +124,7 @@ func countsNetwork(p events.Payload) bool {
 // sealNetwork returns what an event tells replicas of the network that it counts for. Only who has the key reads it, and of two
 // events nobody else can tell whether it is the same.
 func sealNetwork(key []byte, event events.ID, network uint64) (sealed events.ID) {
-	sum := keyedHash(key, "seal", event[:])
+	sum := keyedHash(key, "seal", event[:sealRandom])
 	var plain [8]byte
 	binary.BigEndian.PutUint64(plain[:], network)
 	copy(sealed[:], sum[:])
@@ -137,7 +137,7 @@ func (s *state) networkOf(e *events.Event) uint64 {
 	if e.Network.IsZero() {
 		return networkOf(e.Address)
 	}
-	sum := keyedHash(s.hashKey, "seal", e.ID[:])
+	sum := keyedHash(s.hashKey, "seal", e.ID[:sealRandom])
 	return binary.BigEndian.Uint64(e.Network[:8]) ^ binary.BigEndian.Uint64(sum[:8])
 }
 

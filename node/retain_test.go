@@ -188,6 +188,7 @@ func TestOneClockTrimsNothing(t *testing.T) {
 			Node: "c", Incarnation: n.life.inc, Counter: 1 << 30, Applied: n.hot.applied.Load(), Level: n.life.level, LeaseMillis: 3000,
 		}}}, "c", Origin{Actor: "system"})
 		e.Time = e.Time.AddDate(0, 6, 0)
+		n.life.ids.seal(e)
 		must(r.links["c"].Append(context.Background(), e))(t)
 		synctest.Wait()
 		if log := r.nodes["a"].hot.logTime.Load(); log < e.Time.Unix() {

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -277,6 +278,22 @@ func (c *Cluster) Leader() int {
 		}
 	}
 	return leader
+}
+
+// accusation is what a replica says that finds something in its own name or in another's that was not appended there. With
+// directories that are nobody else's that is never so, whatever a replica was killed between.
+var accusation = regexp.MustCompile(`(?m)^.*(somebody else appends|not signed by|joins under the name).*$`)
+
+// Accusations returns the lines in the replicas' logs that say of somebody that he appends in another's name.
+func (c *Cluster) Accusations() (lines []string) {
+	for _, r := range c.Replicas {
+		if data, err := os.ReadFile(r.logFile); err == nil {
+			for _, line := range accusation.FindAll(data, -1) {
+				lines = append(lines, string(line))
+			}
+		}
+	}
+	return lines
 }
 
 // Elections returns how often a replica, with External a server, began to lead the log.

@@ -235,6 +235,9 @@ func conduct(ctx context.Context, s Scenario, set Settings, dir string, rec *his
 	if err != nil {
 		return nil, err
 	}
+	if alarms := c.Accusations(); len(alarms) > 0 && !s.Broken() {
+		return nil, fmt.Errorf("a replica says that somebody writes in the name of another, and nobody does: %s", alarms[0])
+	}
 	return readLogs(ctx, c, dir, after)
 }
 

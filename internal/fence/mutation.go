@@ -31,6 +31,7 @@ const (
 	NoLevels                                       // events are written that replicas of an older version cannot read
 	NoMajority                                     // the log is trimmed behind a snapshot that one replica alone has made
 	UnboundLeaf                                    // the leaves of the log's Merkle tree do not have their sequences
+	Unsigned                                       // what stands in a replica's name is believed without its signature, and without looking whether it is from there
 	mutationEnd
 )
 
@@ -105,6 +106,8 @@ func (m Mutation) name() string {
 		return "no-majority"
 	case UnboundLeaf:
 		return "unbound-leaf"
+	case Unsigned:
+		return "unsigned"
 	}
 	return fmt.Sprintf("mutation-%#x", uint32(m))
 }

@@ -136,7 +136,8 @@ const outside = RepeatWithoutBarrier | // node: TestRepeatedLogoutNeedsItsBarrie
 	NoSync | // cluster-test: mutant-sync-off
 	NoLevels | // cluster-test: mutant-levels
 	NoMajority | // node: TestTrimNeedsMajority
-	UnboundLeaf // node: TestUnboundLeaves
+	UnboundLeaf | // node: TestUnboundLeaves
+	Unsigned // node: TestForgedBeat, TestForgedEnd, TestForgedEvent
 
 // Every rule is needed: without it, some world holds a violation.
 func TestSearchFindsMutants(t *testing.T) {

@@ -66,6 +66,19 @@ func (s *RefreshSigner) Sign(r Refresh) string {
 	return string(b64.AppendEncode([]byte(RefreshPrefix), raw))
 }
 
+// Vouch returns the id of the key and the signature of a statement in a domain, which is that of nothing else that s signs.
+func (s *RefreshSigner) Vouch(domain string, statement []byte) []byte {
+	return append(s.id[:len(s.id):len(s.id)], ed25519.Sign(s.priv, append([]byte(domain), statement...))...)
+}
+
+// Vouched takes apart what Vouch returned; it verifies nothing.
+func Vouched(b []byte) (id RefreshKeyID, signature []byte, ok bool) {
+	if len(b) != len(id)+ed25519.SignatureSize {
+		return id, nil, false
+	}
+	return RefreshKeyID(b[:len(id)]), b[len(id):], true
+}
+
 // ParseRefresh returns what s says, not yet verified: call Verify with the key that KeyID names before believing any of it.
 // Of all texts for the same statement and signature it accepts one. The error is an ErrMalformed.
 func ParseRefresh(s string) (Refresh, error) {

@@ -1,0 +1,239 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/fence"
+	"github.com/knell-auth/knell/internal/token"
+)
+
+// forge appends an event in the name of a replica, as somebody could who has got at the log.
+func (r *rig) forge(name string, d events.Payload) {
+	r.t.Helper()
+	e := r.nodes["b"].newEvent(d, name, Origin{Actor: "system"})
+	e.Node = name
+	r.put(e)
+}
+
+func (r *rig) put(e *events.Event) {
+	r.t.Helper()
+	if _, err := r.links["b"].Append(context.Background(), e); err != nil {
+		r.t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
+// eachUnsigned runs f with replicas a, b and c, with and without the mutation.
+func eachUnsigned(t *testing.T, f func(t *testing.T, r *rig, broken bool)) {
+	for name, broken := range map[string]fence.Mutation{"checked": 0, "unchecked": fence.Unsigned} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.edit = func(c *Config) { c.Break = broken }
+				for _, name := range []string{"a", "b", "c"} {
+					r.start(name)
+				}
+				r.user("alice", alicePassword)
+				time.Sleep(5 * time.Second) // all of them sign
+				f(t, r, broken != 0)
+			})
+		})
+	}
+}
+
+// TestForgedEvent: a replica that finds an event in its name that it did not append fences itself. The others make the same of the
+// event, and go on.
+func TestForgedEvent(t *testing.T) {
+	eachUnsigned(t, func(t *testing.T, r *rig, broken bool) {
+		tok := r.login("a")
+		who := must(r.nodes["a"].Verify(context.Background(), tok.AccessToken))(t)
+		r.forge("a", &events.SessionRevoked{Session: who.Session()})
+		a := r.nodes["a"]
+		if fenced := a.fatalCause() != nil; fenced == broken || fenced && !errors.Is(a.fatalCause(), errForged) {
+			t.Errorf("fenced: %v", a.fatalCause())
+		}
+		delete(r.nodes, "a")
+		r.refused(tok, ErrRevoked)
+		a.Close(context.Background())
+		time.Sleep(10 * time.Second)
+		r.start("a")
+		r.accepted(r.login("a"))
+		r.same()
+	})
+}
+
+// TestForgedMeanwhile: a replica that reads in the log what was appended in its name while it was away says so.
+func TestForgedMeanwhile(t *testing.T) {
+	eachUnsigned(t, func(t *testing.T, r *rig, broken bool) {
+		r.kill("a")
+		r.forge("a", &events.LoginFailed{Cause: "password"})
+		var out strings.Builder
+		r.out = &out
+		r.start("a")
+		if said := strings.Contains(out.String(), errForged.Error()); said == broken {
+			t.Errorf("said at the next start: %v", said)
+		}
+		r.accepted(r.login("a"))
+	})
+}
+
+// barrierWithoutC returns how long a logout takes while c hears nothing and somebody forges an event.
+func (r *rig) barrierWithoutC(forge func(c *Node)) time.Duration {
+	tok := r.login("a")
+	c := r.nodes["c"]
+	r.links["c"].Cut()
+	began, done := time.Now(), make(chan time.Duration, 1)
+	go func() {
+		_ = r.nodes["a"].Logout(context.Background(), tok.AccessToken, Origin{})
+		done <- time.Since(began)
+	}()
+	synctest.Wait()
+	forge(c)
+	took := <-done
+	r.links["c"].Heal()
+	return took
+}
+
+// TestForgedBeat: nobody completes a barrier in the name of a replica that has not applied the revocation.
+func TestForgedBeat(t *testing.T) {
+	eachUnsigned(t, func(t *testing.T, r *rig, broken bool) {
+		took := r.barrierWithoutC(func(c *Node) {
+			r.forge("c", &events.NodeBeat{Pings: []events.Ping{{Node: "c", Incarnation: c.life.inc, Counter: 1 << 40, Applied: 1 << 40, LeaseMillis: 3000}}})
+		})
+		if early := took < time.Second; early != broken {
+			t.Errorf("the logout took %v", took)
+		}
+	})
+}
+
+// TestForgedEnd: nor does whoever says that the replica has left, or that another life has replaced it, in whatever name.
+func TestForgedEnd(t *testing.T) {
+	for what, d := range map[string]func(inc events.ID) events.Payload{
+		"left": func(inc events.ID) events.Payload { return &events.NodeLeft{Incarnation: inc} },
+		"replaced": func(inc events.ID) events.Payload {
+			return &events.NodeJoined{Incarnation: events.NewID(), Replaces: inc, Level: events.Level}
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			eachUnsigned(t, func(t *testing.T, r *rig, broken bool) {
+				took := r.barrierWithoutC(func(c *Node) { r.forge("z", d(c.life.inc)) })
+				if early := took < time.Second; early != broken {
+					t.Errorf("the logout took %v", took)
+				}
+			})
+		})
+	}
+}
+
+// TestSignedEnd: a replica that leaves, or starts again at once, holds up no logout: its word is signed.
+func TestSignedEnd(t *testing.T) {
+	eachUnsigned(t, func(t *testing.T, r *rig, _ bool) {
+		tok := r.login("a")
+		r.kill("c")
+		r.start("c")
+		began := time.Now()
+		if err := r.nodes["a"].Logout(context.Background(), tok.AccessToken, Origin{}); err != nil || time.Since(began) > time.Second {
+			t.Errorf("after a restart the logout took %v: %v", time.Since(began), err)
+		}
+		time.Sleep(5 * time.Second)
+		tok = r.login("a")
+		c := r.nodes["c"]
+		delete(r.nodes, "c")
+		c.Close(context.Background())
+		began = time.Now()
+		if err := r.nodes["a"].Logout(context.Background(), tok.AccessToken, Origin{}); err != nil || time.Since(began) > time.Second {
+			t.Errorf("after a leave the logout took %v: %v", time.Since(began), err)
+		}
+	})
+}
+
+// TestEventIDs: an event is known again by who made it, in another life as well, as long as nothing in it is changed, and by nobody else.
+func TestEventIDs(t *testing.T) {
+	id := identity{Events: newKey()}
+	var first, second, other sealer
+	first.init(id)
+	second.init(id)
+	other.init(identity{Events: newKey()})
+	e := events.Event{ID: events.NewID(), Time: time.Unix(1, 0), Subject: "s", Node: "a", Actor: "system", Data: &events.UserRevoked{User: events.NewID(), Cause: "deleted"}}
+	first.seal(&e)
+	e.TraceParent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	var read events.Event
+	if err := events.Decode(must(events.Encode(nil, &e))(t), &read); err != nil {
+		t.Fatal(err)
+	}
+	if !first.made(&read) || !second.made(&read) || other.made(&read) {
+		t.Error("not known again, or known where it is not from")
+	}
+	for what, change := range map[string]func(*events.Event){
+		"id":      func(e *events.Event) { e.ID[0]++ },
+		"mac":     func(e *events.Event) { e.ID[15]++ },
+		"epoch":   func(e *events.Event) { e.Epoch = events.NewID() },
+		"node":    func(e *events.Event) { e.Node = "b" },
+		"time":    func(e *events.Event) { e.Time = e.Time.Add(time.Hour) },
+		"subject": func(e *events.Event) { e.Subject = "t" },
+		"data":    func(e *events.Event) { e.Data = &events.UserRevoked{User: events.NewID(), Cause: "deleted"} },
+	} {
+		changed := read
+		if change(&changed); first.made(&changed) {
+			t.Errorf("another %s, and known again", what)
+		}
+	}
+}
+
+// FuzzSeal: whatever somebody from outside has written into an event, the replica that made it knows it again when it has come through
+// the log; else a strange user agent would end replicas.
+func FuzzSeal(f *testing.F) {
+	var m sealer
+	m.init(identity{Events: newKey()})
+	types := events.Types()
+	for i := range types {
+		for _, text := range []string{"", "\x00\x1f\x7f\"\\/<>&'", "\u2028\ufffd\u00e9\U0001f600", "\xff\xc0\xaf", strings.Repeat("\n", 900)} {
+			f.Add(uint8(i), text, text, int64(0))
+			f.Add(uint8(i), "curl/8", text, int64(1<<60))
+		}
+	}
+	f.Fuzz(func(t *testing.T, kind uint8, agent, text string, at int64) {
+		e := events.Event{
+			ID: events.NewID(), Time: time.Unix(at>>30, at).In(time.FixedZone("there", 3600)), Subject: text, Node: "a", Actor: agent, Address: text,
+			UserAgent: agent, RequestID: text, Reason: text, Data: types[int(kind)%len(types)].Example,
+		}
+		m.seal(&e)
+		raw, err := events.Encode(nil, &e)
+		if err != nil {
+			return // it is refused, and not appended
+		}
+		var read events.Event
+		if err := events.Decode(raw, &read); err != nil || !m.made(&read) {
+			t.Fatalf("%v: not known again: %s", err, raw)
+		}
+	})
+}
+
+// BenchmarkSeal is what an event costs more than with a random id, when it is made and when it is applied where it was made.
+func BenchmarkSeal(b *testing.B) {
+	var m sealer
+	m.init(identity{Events: newKey()})
+	e := events.Event{ID: events.NewID(), Time: time.Unix(1, 0), Subject: "s", Node: "a", Actor: "system", Data: &events.SessionRevoked{Session: events.NewID()}}
+	b.ReportAllocs()
+	for b.Loop() {
+		m.seal(&e)
+	}
+}
+
+// BenchmarkCheckBeat is what a beat of another replica costs more than without a signature.
+func BenchmarkCheckBeat(b *testing.B) {
+	n := benchNode(b)
+	p := events.Ping{Node: n.cfg.Name, Incarnation: events.NewID(), Counter: 7}
+	n.signBeat(n.epoch(), &p)
+	for b.Loop() {
+		if !n.genuine(&p, token.RefreshKeyID{}) {
+			b.Fatal("not genuine")
+		}
+	}
+}
