@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"runtime"
 	"sync"
 	"time"
 )
 
 // downloadSize holds at least one message of the greatest size with its headers, in bytes.
 const downloadSize = 128 << 10
+
+// gatherSize is how much is written at once, in bytes, as long as there is more.
+const gatherSize = 32 << 10
 
 // download reads what the server sends, message by message, as long as it is in order, and hands it to deliver.
 func (c *session) download() (err error) {
@@ -41,7 +45,7 @@ func (c *session) download() (err error) {
 }
 
 // deliver writes what download has read to the reader, until there is nothing more. An in-process connection gives a message or two at a
-// time; while they are written, which takes longer, more of them come, and go with the next write.
+// time, and a write costs more than all else that is done for twenty: it waits for those that are on their way.
 func (c *session) deliver() error {
 	var spare []byte
 	for {
@@ -49,6 +53,7 @@ func (c *session) deliver() error {
 		if len(messages) == 0 {
 			return err
 		}
+		messages = c.out.gather(messages)
 		if err := c.send(messages); err != nil {
 			c.out.close(err)
 			return err
@@ -89,6 +94,22 @@ func (o *outbox) take(spare []byte) (messages []byte, err error) {
 	messages, o.have = o.have, spare[:0]
 	o.change.Signal()
 	return messages, o.err
+}
+
+// gather adds to messages what comes while others have their turn on the processors: no clock, so that one alone does not wait.
+func (o *outbox) gather(messages []byte) []byte {
+	for len(messages) < gatherSize {
+		runtime.Gosched()
+		o.mu.Lock()
+		more := len(o.have) > 0
+		messages, o.have = append(messages, o.have...), o.have[:0]
+		o.change.Signal()
+		o.mu.Unlock()
+		if !more {
+			break
+		}
+	}
+	return messages
 }
 
 // close lets nothing more in; what is there can be taken. Only the first reason counts.
