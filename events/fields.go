@@ -1,7 +1,8 @@
 package events
 
 // One method a payload: it names each member of "data" once, for writing and for reading, in the order in which they are
-// written. A method of codec without "opt" is a member that must be there; with it, a zero value is left out.
+// written. A method of codec without "opt" is a member that must be there; with it, a zero value is left out. What is there
+// keeps its order in later versions, and what is new is optional: a replica knows its own events again by their text.
 
 func (p *LogStarted) fields(c *codec) { c.bytes("hash_key", &p.HashKey) }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/knell-auth/knell/events"
@@ -130,7 +129,7 @@ func (n *Node) observe(seq uint64, e *events.Event, out outcome) error {
 		n.keeping.begin()
 	case *events.Restored:
 		if out.void == "" {
-			n.observeRestored()
+			return n.observeRestored(seq)
 		}
 	case *events.NodeBeat:
 		if out.void == "" {
@@ -155,18 +154,18 @@ func (n *Node) observe(seq uint64, e *events.Event, out outcome) error {
 // observeBeat takes each ping of a beat: the horizon of a peer, or this replica's own lease.
 func (n *Node) observeBeat(seq uint64, e *events.Event, d *events.NodeBeat) error {
 	k := &n.keeping
-	doubted := n.doubted(e, d)
+	seen := n.believe(seq, e, d)
 	now := n.clock.read()
 	var conflict error
 	k.mu.Lock()
-	for _, p := range d.Pings {
-		p.Applied = believed(p, seq, doubted)
+	for i := range seen {
+		p := &seen[i]
 		k.machine.Beat(seq, fence.Ping{
 			Inc: fence.Incarnation(p.Incarnation), Counter: p.Counter, Applied: p.Applied, Length: millis(p.LeaseMillis),
 		}, now)
 		if p.Incarnation != n.life.inc {
-			k.observePeer(p, seq, slices.Contains(doubted, p.Incarnation))
-			conflict = cmp.Or(conflict, n.conflictLocked(p, seq))
+			n.observePeer(p, seq)
+			conflict = cmp.Or(conflict, n.conflictLocked(p.Ping, seq))
 		}
 	}
 	if fence.Breakable {
@@ -212,7 +211,7 @@ func (n *Node) observeJoined(seq uint64, node string, d *events.NodeJoined) {
 // observeLeft notes that a life has ended, if it is to be believed. If not, its horizon passes soon.
 func (n *Node) observeLeft(inc events.ID, signature []byte) {
 	if !n.goneIndeed(inc, signature) {
-		n.log.Error("that a replica has left is not signed by it, and not believed", "incarnation", inc)
+		n.log.Warn("that a replica has left is not signed by it, and not believed", "incarnation", inc)
 		return
 	}
 	n.departed(inc)

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -147,35 +146,41 @@ func (n *Node) signBeat(epoch events.ID, p *events.Ping) {
 	}
 }
 
-// signGone returns the signature of this directory's key over the word that inc has ended, nil if there is nothing to say.
+// signGone returns the signature of this directory over the word that its life inc has ended, nil if there is nothing to say.
 func (n *Node) signGone(inc events.ID) []byte {
 	saved := &n.keeping.saved
 	saved.mu.Lock()
-	s, err := saved.signer()
+	seed := saved.Refresh
+	if inc == n.life.prev && saved.former != nil {
+		seed = saved.former
+	}
 	saved.mu.Unlock()
-	if inc.IsZero() || err != nil {
+	if inc.IsZero() {
 		return nil
 	}
-	return s.refresh.Vouch(goneDomain, goneStatement(n.epoch(), inc))
+	return token.NewRefreshSigner(seed).Vouch(goneDomain, goneStatement(n.epoch(), inc))
 }
 
-// vouched reports whether statement comes from the replica whose life has signed with the key pinned before, as far as signature tells.
-// A life that has not signed yet, or whose key was revoked since, is believed without: it cannot sign.
-func (n *Node) vouched(pinned token.RefreshKeyID, domain string, statement func(epoch events.ID) []byte, signature []byte) bool {
-	id, signature, signed := token.Vouched(signature)
-	n.mu.RLock()
-	key, before, epoch := n.state.refresh[id], n.state.refresh[pinned], n.state.epoch
-	n.mu.RUnlock()
-	bound := before != nil && !before.revoked
-	if !signed || key == nil {
-		return !bound
+// vouched reports whether the replica that lives inc has signed a statement: with a key that was published under the name under which
+// that life joined, and is not revoked.
+func (n *Node) vouched(inc events.ID, domain string, statement func(epoch events.ID) []byte, signature []byte) (id token.RefreshKeyID, ok bool) {
+	id, signature, ok = token.Vouched(signature)
+	if !ok {
+		return id, false
 	}
-	return (key == before || !bound) && ed25519.Verify(key.refreshPublic, append([]byte(domain), statement(epoch)...), signature)
+	n.keeping.mu.Lock()
+	name := n.keeping.joined[inc].node
+	n.keeping.mu.Unlock()
+	n.mu.RLock()
+	key, epoch := n.state.refresh[id], n.state.epoch
+	ok = key != nil && name != "" && key.of(name)
+	n.mu.RUnlock()
+	return id, ok && ed25519.Verify(key.refreshPublic, append([]byte(domain), statement(epoch)...), signature)
 }
 
-// genuine is vouched for a ping.
-func (n *Node) genuine(p *events.Ping, pinned token.RefreshKeyID) bool {
-	return n.vouched(pinned, beatDomain, func(epoch events.ID) []byte { return beatStatement(epoch, p) }, p.Signature)
+// genuine returns the key that p is signed with. ok is false if it is not signed, or by somebody else.
+func (n *Node) genuine(p *events.Ping) (id token.RefreshKeyID, ok bool) {
+	return n.vouched(p.Incarnation, beatDomain, func(epoch events.ID) []byte { return beatStatement(epoch, p) }, p.Signature)
 }
 
 // goneIndeed reports whether it is to be believed that the life inc has ended.
@@ -183,87 +188,51 @@ func (n *Node) goneIndeed(inc events.ID, signature []byte) bool {
 	if n.cfg.Break&fence.Unsigned != 0 {
 		return true
 	}
-	pinned, _ := n.keeping.pinned(inc)
-	return n.vouched(pinned, goneDomain, func(epoch events.ID) []byte { return goneStatement(epoch, inc) }, signature)
+	_, ok := n.vouched(inc, goneDomain, func(epoch events.ID) []byte { return goneStatement(epoch, inc) }, signature)
+	return ok
 }
 
-// pinned returns the key that a life signs with, and whether its newest beat was not believed.
-func (k *keeping) pinned(inc events.ID) (key token.RefreshKeyID, doubted bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if p := k.peers[inc]; p != nil {
-		return p.key, p.doubted
-	}
-	return key, false
-}
-
-// doubted returns the incarnations whose pings in e are not genuine. While the log is read for the first time it believes all of them, and
-// keeps the last one of each life for checkPeers: on a beat of that time nothing depends any more: it says nothing about what comes after it.
-func (n *Node) doubted(e *events.Event, d *events.NodeBeat) (lives []events.ID) {
-	k := &n.keeping
-	if n.cfg.Break&fence.Unsigned != 0 || !k.serving() {
-		return nil
-	}
-	for i := range d.Pings {
-		p := &d.Pings[i]
-		if p.Incarnation == n.life.inc && e.Node == n.cfg.Name {
-			continue // checkOwn has looked at it
-		}
-		pinned, warned := k.pinned(p.Incarnation)
-		if n.genuine(p, pinned) {
+// believe takes from the pings of a beat what is not to be believed: a replica that has not signed it says nothing of how far it is, and
+// nobody but this one what it has sent, which would be a lease. That a life holds one is believed of all: it can only make somebody wait.
+// While the log is read for the first time all are believed: on a beat of that time nothing depends, it says nothing about what comes
+// after it.
+func (n *Node) believe(seq uint64, e *events.Event, d *events.NodeBeat) []sighting {
+	seen := make([]sighting, 0, len(d.Pings))
+	for _, p := range d.Pings {
+		s := sighting{Ping: p}
+		s.Applied = min(p.Applied, seq)
+		switch own := p.Incarnation == n.life.inc; {
+		case n.cfg.Break&fence.Unsigned != 0 || own && e.Node == n.cfg.Name: // checkOwn has looked at it
+		case own:
+			n.log.Error("another replica beats for this one; that is not believed", "node", e.Node, "seq", seq)
 			continue
+		case n.keeping.serving():
+			if s.key, s.genuine = n.genuine(&p); !s.genuine {
+				s.doubted, s.Applied = true, 0
+			}
 		}
-		lives = append(lives, p.Incarnation)
-		if !warned {
-			n.log.Error("a beat is not signed by the replica that it names; what it says is not believed", "node", p.Node, "incarnation", p.Incarnation)
-		}
+		seen = append(seen, s)
 	}
-	return lives
+	return seen
 }
 
-// checkPeers verifies the last ping of each life that was read before this replica served, and measures later ones by its key.
-func (n *Node) checkPeers() {
-	if n.cfg.Break&fence.Unsigned != 0 {
-		return
-	}
-	k := &n.keeping
-	k.mu.Lock()
-	var last []events.Ping
-	for _, p := range k.peers {
-		if len(p.last.Signature) > 0 {
-			last = append(last, p.last)
-		}
-		p.last = events.Ping{}
-	}
-	k.mu.Unlock()
-	for i := range last {
-		p := &last[i]
-		if !n.genuine(p, token.RefreshKeyID{}) {
-			n.log.Error("the last beat of a replica in the log is not signed by it", "node", p.Node, "incarnation", p.Incarnation)
-			continue
-		}
-		k.mu.Lock()
-		if known := k.peers[p.Incarnation]; known != nil && known.key == (token.RefreshKeyID{}) {
-			known.noteSigned(*p, true)
-		}
-		k.mu.Unlock()
-	}
+// sighting is a ping as far as it is believed.
+type sighting struct {
+	events.Ping
+	doubted bool // it is not signed by the replica that it names
+	genuine bool // it is, with key
+	key     token.RefreshKeyID
 }
 
-// noteSigned keeps what later pings of the life are measured by: the key of one that is genuine, or one that is yet to be looked at. k.mu is held.
-func (p *peer) noteSigned(ping events.Ping, serving bool) {
-	if !serving {
-		p.last = ping
-		p.last.Signature = bytes.Clone(ping.Signature)
-	} else if id, _, ok := token.Vouched(ping.Signature); ok {
-		p.key = id
+// accuses reports whether s, which is doubted, cannot come from its replica: that has signed before, with a key that holds, and s is not
+// one that was overtaken on its way. k.mu is held.
+func (n *Node) accuses(s *sighting) bool {
+	known := n.keeping.peers[s.Incarnation]
+	if known == nil || known.doubted || s.Counter <= known.counter {
+		return false
 	}
-}
-
-// believed returns what a ping says about how far its replica is: nothing, unless it is believed, and never more than could be true.
-func believed(p events.Ping, seq uint64, doubted []events.ID) uint64 {
-	if slices.Contains(doubted, p.Incarnation) {
-		return 0
-	}
-	return min(p.Applied, seq)
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	key := n.state.refresh[known.key]
+	return key != nil && !key.revoked
 }

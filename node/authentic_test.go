@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/events/eventstest"
 	"github.com/knell-auth/knell/internal/fence"
 	"github.com/knell-auth/knell/internal/token"
 )
@@ -83,14 +84,16 @@ func TestForgedMeanwhile(t *testing.T) {
 	})
 }
 
-// barrierWithoutC returns how long a logout takes while c hears nothing and somebody forges an event.
+// barrierWithoutC returns how long a logout takes while c hears nothing and somebody forges an event; an hour if it fails.
 func (r *rig) barrierWithoutC(forge func(c *Node)) time.Duration {
 	tok := r.login("a")
 	c := r.nodes["c"]
 	r.links["c"].Cut()
 	began, done := time.Now(), make(chan time.Duration, 1)
 	go func() {
-		_ = r.nodes["a"].Logout(context.Background(), tok.AccessToken, Origin{})
+		if err := r.nodes["a"].Logout(context.Background(), tok.AccessToken, Origin{}); err != nil {
+			began = began.Add(-time.Hour)
+		}
 		done <- time.Since(began)
 	}()
 	synctest.Wait()
@@ -125,6 +128,125 @@ func TestForgedEnd(t *testing.T) {
 				took := r.barrierWithoutC(func(c *Node) { r.forge("z", d(c.life.inc)) })
 				if early := took < time.Second; early != broken {
 					t.Errorf("the logout took %v", took)
+				}
+			})
+		})
+	}
+}
+
+// TestForgedEndIsRead: nor does a replica believe it that only reads it when it starts, while the other one goes on.
+func TestForgedEndIsRead(t *testing.T) {
+	eachUnsigned(t, func(t *testing.T, r *rig, broken bool) {
+		r.forge("z", &events.NodeLeft{Incarnation: r.nodes["c"].life.inc})
+		r.kill("a")
+		r.start("a")
+		time.Sleep(5 * time.Second)
+		if took := r.barrierWithoutC(func(*Node) {}); took < time.Second != broken {
+			t.Errorf("the logout took %v", took)
+		}
+	})
+}
+
+// TestForgedKey: nor does the key of somebody else prove anything, whenever it comes.
+func TestForgedKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		for _, name := range []string{"a", "b", "c"} {
+			r.start(name)
+		}
+		r.user("alice", alicePassword)
+		own := must(token.NewPrivate(token.EdDSA))(t)
+		access, mine := must(token.NewSigner(token.EdDSA, own))(t), token.NewRefreshSigner(newKey())
+		r.forge("z", &events.NodeKey{Key: access.KeyID(), Alg: token.EdDSA, Public: access.Key().Public(), RefreshPublic: mine.Public(), Incarnation: events.NewID()})
+		ping := func(c *Node) {
+			p := events.Ping{Node: "c", Incarnation: c.life.inc, Counter: 1 << 40, Applied: 1 << 40, LeaseMillis: 3000}
+			p.Signature = mine.Vouch(beatDomain, beatStatement(c.epoch(), &p))
+			r.forge("z", &events.NodeJoined{Incarnation: c.life.inc, Level: events.Level})
+			r.forge("z", &events.NodeBeat{Pings: []events.Ping{p}})
+		}
+		r.links["c"].Cut()
+		time.Sleep(20 * time.Second) // c is forgotten
+		ping(r.nodes["c"])
+		r.links["c"].Heal()
+		time.Sleep(5 * time.Second)
+		if took := r.barrierWithoutC(ping); took < time.Second {
+			t.Errorf("the logout took %v", took)
+		}
+		time.Sleep(5 * time.Second)
+		r.accepted(r.login("c"))
+		r.same()
+	})
+}
+
+// TestForgedLease: a beat that another replica appended brings no lease, however late it comes: the others reckon it from when they read it.
+func TestForgedLease(t *testing.T) {
+	eachUnsigned(t, func(t *testing.T, r *rig, broken bool) {
+		c := r.nodes["c"]
+		c.keeping.mu.Lock()
+		counter := c.keeping.counter
+		c.keeping.mu.Unlock()
+		d, lease := &events.NodeBeat{}, c.cfg.Lease
+		for i := range uint64(30) {
+			d.Pings = append(d.Pings, events.Ping{Node: "c", Incarnation: c.life.inc, Counter: counter + i, LeaseMillis: 5000})
+		}
+		r.links["c"].OnAppend(func(*events.Event) eventstest.Fault { return eventstest.Fault{Before: errors.New("lost")} })
+		r.links["c"].SetDelays(eventstest.Delays{Deliver: 3 * lease / 5})
+		r.forge("z", d)
+		time.Sleep(6 * lease / 5)
+		if valid := c.hot.lease.Load().Valid(c.clock.read()); valid != broken {
+			t.Errorf("it holds a lease: %v", valid)
+		}
+	})
+}
+
+// TestForgedRestore: nobody ends all barriers at once by writing that the log was made from a backup.
+func TestForgedRestore(t *testing.T) {
+	eachUnsigned(t, func(t *testing.T, r *rig, broken bool) {
+		a := r.nodes["a"]
+		took := r.barrierWithoutC(func(*Node) {
+			stat := must(r.links["b"].Stat(t.Context()))(t)
+			e := r.nodes["b"].newEvent(&events.Restored{Before: a.epoch(), Last: stat.Last}, "", Origin{Actor: "system"})
+			e.Node, e.Epoch = "z", events.NewID()
+			r.put(e)
+		})
+		if fenced := a.fatalCause() != nil; fenced == broken || !broken && took < time.Second {
+			t.Errorf("the logout took %v; fenced: %v", took, a.fatalCause())
+		}
+		for name := range r.nodes {
+			r.nodes[name].Close(context.Background())
+			delete(r.nodes, name)
+		}
+	})
+}
+
+// TestOtherAlgorithm: nobody is accused because a replica that was killed comes back with keys of another algorithm, or under another name.
+func TestOtherAlgorithm(t *testing.T) {
+	for name, edit := range map[string]func(*Config){
+		"algorithm": func(c *Config) { c.Alg = token.ES256 },
+		"name":      func(c *Config) { c.Name = "renamed" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				var out lockedText
+				r.out = &out
+				for _, name := range []string{"a", "b", "c"} {
+					r.start(name)
+				}
+				r.user("alice", alicePassword)
+				tok := r.login("c")
+				r.kill("c")
+				r.edit = edit
+				r.start("c")
+				r.edit = nil
+				began := time.Now()
+				if err := r.nodes["a"].Logout(context.Background(), tok.AccessToken, Origin{}); err != nil || time.Since(began) > time.Second {
+					t.Errorf("the logout took %v: %v", time.Since(began), err)
+				}
+				r.accepted(r.login("c"))
+				time.Sleep(time.Minute)
+				if said := out.take(); strings.Contains(said, "signed") {
+					t.Error(said)
 				}
 			})
 		})
@@ -229,10 +351,10 @@ func BenchmarkSeal(b *testing.B) {
 // BenchmarkCheckBeat is what a beat of another replica costs more than without a signature.
 func BenchmarkCheckBeat(b *testing.B) {
 	n := benchNode(b)
-	p := events.Ping{Node: n.cfg.Name, Incarnation: events.NewID(), Counter: 7}
+	p := events.Ping{Node: n.cfg.Name, Incarnation: n.life.inc, Counter: 7}
 	n.signBeat(n.epoch(), &p)
 	for b.Loop() {
-		if !n.genuine(&p, token.RefreshKeyID{}) {
+		if _, ok := n.genuine(&p); !ok {
 			b.Fatal("not genuine")
 		}
 	}

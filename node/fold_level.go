@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -76,6 +77,9 @@ func (s *state) foldReplica(seq uint64, e *events.Event) voidReason {
 // foldNodeJoined takes a life in, unless there may be events that it cannot read. Its own replica ends then, when it comes to the
 // event that says so, before it has held a lease.
 func (s *state) foldNodeJoined(seq uint64, e *events.Event, d *events.NodeJoined) voidReason {
+	if _, ok := s.members[d.Incarnation]; ok {
+		return voidExists // somebody else's word about it
+	}
 	s.depart(d.Replaces)
 	if d.Level < s.level {
 		return voidLevel
@@ -107,7 +111,8 @@ func (s *state) foldPing(e *events.Event, p *events.Ping) {
 	lease := uint64(millis(p.LeaseMillis) / time.Millisecond)
 	s.pulse += lease / beatsPerLease
 	if m := s.members[p.Incarnation]; !m.gone {
-		m.node, m.level, m.until = p.Node, p.Level, s.logTime+int64(millis(p.LeaseMillis))+memberMargin
+		m.node = cmp.Or(m.node, p.Node)
+		m.level, m.until = p.Level, s.logTime+int64(millis(p.LeaseMillis))+memberMargin
 		m.pulse, m.lease = s.pulse, max(m.lease, lease)
 		if p.Node == e.Node { // not somebody else's clock
 			m.clock = e.Time.UnixNano()

@@ -2,8 +2,10 @@ package node
 
 import (
 	"bytes"
+	"fmt"
 
 	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/fence"
 )
 
 // suspended stands for the hash of a password or a client secret that was forgotten: nothing has it. Giving a new one lifts it.
@@ -67,18 +69,24 @@ func (s *state) suspend(seq uint64, why string) {
 	}
 }
 
-// observeRestored tells the lease that every life before is gone: they were in another log.
-func (n *Node) observeRestored() {
-	n.keeping.mu.Lock()
-	gone := make([]events.ID, 0, len(n.keeping.peers)+len(n.keeping.joined))
-	for inc := range n.keeping.peers {
+// observeRestored tells the lease that every life before is gone: they were in another log. Whoever serves has read that log to its end,
+// and in it nobody can write that it was made from a backup.
+func (n *Node) observeRestored(seq uint64) error {
+	k := &n.keeping
+	if k.serving() && n.cfg.Break&fence.Unsigned == 0 {
+		return fmt.Errorf("%w, or in none: message %d says that this log was made from a backup", errForged, seq)
+	}
+	k.mu.Lock()
+	gone := make([]events.ID, 0, len(k.peers)+len(k.joined))
+	for inc := range k.peers {
 		gone = append(gone, inc)
 	}
-	for inc := range n.keeping.joined {
+	for inc := range k.joined {
 		gone = append(gone, inc)
 	}
-	n.keeping.mu.Unlock()
+	k.mu.Unlock()
 	for _, inc := range gone {
 		n.departed(inc)
 	}
+	return nil
 }

@@ -50,8 +50,8 @@ type peer struct {
 	digest   verdict
 	lastBeat uint64
 	key      token.RefreshKeyID // of its newest signed beat; zero: there was none
-	doubted  bool               // the newest one was not believed
-	last     events.Ping        // the newest one, before this replica serves
+	counter  uint64             // of the same
+	doubted  bool               // one after that was from somebody else
 }
 
 // verdict says whether a peer's digest agreed when it was last compared.

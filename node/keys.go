@@ -27,6 +27,8 @@ type identity struct {
 	Lock        uint64 `json:"lock_inode"`            // of that life's lock file
 	Checkpoint  mark   `json:"checkpoint"`
 	Events      []byte `json:"event_key"` // of the ids of events, see sealer
+
+	former []byte // Refresh of the life before, if this one has another
 }
 
 // mark is a point of the log that an earlier life has applied. The log that this life follows must lead through it.
@@ -120,6 +122,7 @@ func loadIdentity(dir, alg string) (identity, error) {
 		id.Events = newKey()
 	}
 	if alg != "" && alg != id.algorithm() {
+		id.former = id.Refresh
 		return id, id.newKeys(alg)
 	}
 	return id, nil

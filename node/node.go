@@ -180,7 +180,6 @@ func (n *Node) start(ctx context.Context) error {
 	if err := n.awaitLease(ctx); err != nil {
 		return err
 	}
-	n.checkPeers()
 	if err := n.obtainKeys(ctx); err != nil {
 		return err
 	}

@@ -9,19 +9,26 @@ import (
 )
 
 // observePeer notes what a peer's ping says. The apply loop calls it with k.mu held; it alone reads the ring's newest part.
-func (k *keeping) observePeer(p events.Ping, seq uint64, doubted bool) {
+func (n *Node) observePeer(p *sighting, seq uint64) {
+	k := &n.keeping
 	known := k.peers[p.Incarnation]
 	if known == nil {
 		known = &peer{name: p.Node}
 		k.peers[p.Incarnation] = known
 	}
-	if known.doubted = doubted; doubted {
-		known.lastBeat = seq
+	known.lastBeat = seq
+	if p.doubted {
+		if n.accuses(p) {
+			known.doubted = true
+			n.log.Error("a beat is not signed by the replica that it names; what it says is not believed",
+				"node", known.name, "incarnation", p.Incarnation, "seq", seq)
+		}
 		return
 	}
-	known.noteSigned(p, k.serving())
+	if p.genuine {
+		known.key, known.counter, known.doubted = p.key, max(known.counter, p.Counter), false
+	}
 	known.applied = max(known.applied, p.Applied)
-	known.lastBeat = seq
 	if p.Applied >= seq || !k.inRing(p.Applied, seq) {
 		return
 	}

@@ -156,10 +156,10 @@ func (n *Node) publishKeys(ctx context.Context, s *signer) error {
 	kid := s.access.KeyID()
 	n.mu.RLock()
 	k, newest := n.state.keys[kid], n.state.signers[n.cfg.Name]
-	revoked := k != nil && k.revoked
+	spent := k != nil && !k.of(n.cfg.Name) // of a directory that had another name, it does not vouch for this one
 	n.mu.RUnlock()
 	switch {
-	case revoked:
+	case spent:
 		return errKeyRevoked
 	case k == nil || k != newest:
 		key := &events.NodeKey{
@@ -179,7 +179,7 @@ func (n *Node) publishKeys(ctx context.Context, s *signer) error {
 	}
 	n.mu.RLock() // the apply loop revokes and drops keys under the same lock
 	defer n.mu.RUnlock()
-	if n.state.keys[kid].revoked {
+	if !n.state.keys[kid].of(n.cfg.Name) {
 		return errKeyRevoked
 	}
 	n.signing.with.Store(s)

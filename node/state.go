@@ -137,6 +137,9 @@ type signingKey struct {
 	revoked       bool
 }
 
+// of reports whether a replica of that name signs with k, as far as the log says.
+func (k *signingKey) of(node string) bool { return !k.revoked && k.node == node }
+
 // keyring is the keys of all replicas.
 type keyring struct {
 	keys    map[string]*signingKey
