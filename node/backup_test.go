@@ -114,14 +114,12 @@ func TestRestore(t *testing.T) {
 			_, opens["password"] = b.Login(ctx, LoginRequest{Name: "alice", Password: alicePassword})
 			_, opens["API key"] = b.Verify(ctx, keyText)
 			_, opens["secret"] = b.AuthenticateClient(ctx, "svc", secret, Origin{})
+			_, opens["public client"] = b.AuthenticateClient(ctx, "app", "", Origin{})
 			_, opens["chosen secret"] = b.AuthenticateClient(ctx, "old", chosen, Origin{})
 			for what, err := range opens {
 				if refused := errors.Is(err, ErrInvalidGrant) || errors.Is(err, ErrInvalidKey) || errors.Is(err, ErrInvalidClient); refused == trusted || trusted && err != nil {
 					t.Errorf("trusted %t: %s: %v", trusted, what, err)
 				}
-			}
-			if _, err := b.AuthenticateClient(ctx, "app", "", Origin{}); err != nil {
-				t.Errorf("a public client has no secret: %v", err)
 			}
 			if !trusted {
 				next.renew(u.ID, key.ID)
@@ -158,6 +156,12 @@ func (r *rig) renew(user, key events.ID) {
 	}
 	if _, err := n.Verify(ctx, text); err != nil {
 		r.t.Errorf("a key that was rotated: %v", err)
+	}
+	if err := n.EnableClient(ctx, "app", Origin{Actor: "local"}); err != nil {
+		r.t.Fatal(err)
+	}
+	if _, err := n.AuthenticateClient(ctx, "app", "", Origin{}); err != nil {
+		r.t.Errorf("a public client that was enabled: %v", err)
 	}
 	for _, client := range []string{"svc", "old"} {
 		secret := NewClientSecret()
