@@ -330,3 +330,49 @@ func TestBackupNeedsLease(t *testing.T) {
 		r.links["b"].Heal()
 	})
 }
+
+// What a replica without a copy of the log keeps in its directory is of the epoch before, when the log is restored: it is told to start with
+// an empty one, however far it had been, and however the log is read.
+func TestDirectoryFromBeforeRestore(t *testing.T) {
+	for _, snapshots := range []bool{false, true} {
+		run := bubble
+		if snapshots {
+			run = func(t *testing.T, f func(*testing.T, *rig)) { retained(t, f) }
+		}
+		run(t, func(t *testing.T, r *rig) {
+			leave := func(name string) {
+				if err := r.nodes[name].Close(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+				delete(r.nodes, name)
+			}
+			r.start("early")
+			leave("early")
+			r.start("late")
+			file, info := r.backup("a")
+			leave("late")
+			ended := r.nodes["a"].hot.applied.Load()
+			next := r.restore(file, info.Restored("a", true))
+			for _, longer := range []bool{false, true} {
+				for _, name := range []string{"early", "early", "late", "late"} { // to be refused once does not help
+					next.dirs[name] = r.dirs[name]
+					if n, err := Start(context.Background(), next.config(name)); !errors.Is(err, events.ErrRewound) || !strings.Contains(err.Error(), "restored from a backup since") {
+						t.Errorf("snapshots %t, log longer %t: %s: %v", snapshots, longer, name, err)
+						if err == nil {
+							next.nodes[name] = n
+						}
+					}
+				}
+				if snapshots {
+					next.await("a snapshot", func() bool { return next.verified("a") > info.Last })
+				}
+				next.await("a log that is longer than it was", func() bool { return next.nodes["a"].hot.applied.Load() > ended })
+			}
+			next.start("empty")
+			next.same()
+			for name := range next.nodes {
+				next.kill(name)
+			}
+		})
+	}
+}
