@@ -47,6 +47,7 @@ type Cluster struct {
 	Replicas []Member `json:"replicas"`
 	Joined   []Member `json:"joined,omitempty"`  // replicas without a copy of the log
 	Servers  []Member `json:"servers,omitempty"` // NATS servers elsewhere; none: the replicas keep the log
+	Trim     bool     `json:"trim,omitempty"`    // there the replicas may remove what the log can do without
 	Changing bool     `json:"changing"`          // what was before a new authority or secret is still accepted
 	Pending  *Pending `json:"pending,omitempty"` // nil: all of the last change was made
 }
