@@ -285,6 +285,14 @@ func TestForgedBackup(t *testing.T) {
 		if got := must(CheckBackup(context.Background(), bytes.NewReader(rewrite(t, file, same))))(t); got != info {
 			t.Errorf("%+v, want %+v", got, info)
 		}
+		for what, edit := range map[string]func(*backup.Header){
+			"another digest": func(h *backup.Header) { h.Digest = h.Root }, "another root": func(h *backup.Header) { h.Root = h.Digest },
+			"more leaves": func(h *backup.Header) { h.Leaves++ }, "another end": func(h *backup.Header) { h.Last++ },
+		} {
+			if _, err := CheckBackup(context.Background(), bytes.NewReader(rewrite(t, file, same, edit))); !errors.Is(err, backup.ErrDamaged) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
 		for cut := range 40 {
 			if _, err := CheckBackup(context.Background(), bytes.NewReader(file[:cut*len(file)/41])); !errors.Is(err, backup.ErrDamaged) {
 				t.Errorf("cut off at %d of 41 parts: %v", cut, err)
@@ -293,8 +301,8 @@ func TestForgedBackup(t *testing.T) {
 	})
 }
 
-// rewrite returns a backup with other records.
-func rewrite(t *testing.T, file []byte, change func([]backup.Record) []backup.Record) []byte {
+// rewrite returns a backup with other records, and another header.
+func rewrite(t *testing.T, file []byte, change func([]backup.Record) []backup.Record, edit ...func(*backup.Header)) []byte {
 	t.Helper()
 	r := must(backup.NewReader(bytes.NewReader(file)))(t)
 	var list []backup.Record
@@ -306,7 +314,11 @@ func rewrite(t *testing.T, file []byte, change func([]backup.Record) []backup.Re
 		list = append(list, rec)
 	}
 	var out bytes.Buffer
-	w := must(backup.NewWriter(&out, r.Header()))(t)
+	h := r.Header()
+	for _, e := range edit {
+		e(&h)
+	}
+	w := must(backup.NewWriter(&out, h))(t)
 	for _, rec := range change(slices.Clone(list)) {
 		if err := w.Add(rec); err != nil {
 			t.Fatal(err)
