@@ -37,12 +37,15 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.active.Add(1)
 	defer g.active.Add(-1)
 	h := g.handler.Load()
-	if g.draining.Load() {
+	spare := r.Context().Value(spareKey{}) != nil
+	if g.draining.Load() || spare {
 		// Whoever keeps connections asks elsewhere next time. One that is in use when it is closed may swallow a request, and a POST is
 		// not repeated.
 		w.Header().Set("Connection", "close")
 	}
 	switch {
+	case spare && r.URL.Path != "/readyz" && r.URL.Path != "/livez":
+		unavailable(w, "this replica has too many connections")
 	case r.URL.Path == "/readyz" && g.draining.Load():
 		unavailable(w, "this replica is stopping")
 	case r.URL.Path == "/readyz" && h != nil && g.lags.Load():

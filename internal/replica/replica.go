@@ -130,6 +130,8 @@ func Start(cfg Config) *Replica {
 	r.streams.ctx, r.streams.end = context.WithCancel(r.requests.ctx)
 	r.http = httpapi.Server("", &r.gate)
 	r.http.BaseContext = func(net.Listener) context.Context { return r.requests.ctx }
+	gathers := r.http.ConnContext
+	r.http.ConnContext = func(ctx context.Context, c net.Conn) context.Context { return markSpare(gathers(ctx, c), c) }
 	r.http.ErrorLog = connectionLog(r.log, cfg.Node.Recording)
 	if err := r.watch(); err != nil {
 		r.fail(err)
