@@ -116,6 +116,7 @@ func (p *SecretUser) fields(c *codec) {
 	c.optBool("disabled", &p.Disabled)
 	c.optText("email", &p.Email)
 	c.optText("full_name", &p.FullName)
+	c.optBool("first", &p.First)
 }
 
 func (p *SecretPassword) fields(c *codec) {

@@ -170,7 +170,7 @@ func Types() []TypeInfo {
 		&PasswordChanged{User: user, Secret: 20, Except: id(session)},
 		&ClientCreated{Client: client, Secret: 8},
 		&LoginFailed{User: user, NameHash: id("name"), Cause: "password"},
-		&SecretUser{User: user, Name: "alice", Hash: hash, Roles: roles, Scope: scope, Disabled: true,
+		&SecretUser{User: user, Name: "alice", Hash: hash, Roles: roles, Scope: scope, Disabled: true, First: true,
 			Email: "alice@example.com", FullName: "Alice Example"},
 		&SecretPassword{User: user, Hash: hash, UserSeq: 17, Except: id(session)},
 		&SecretRehash{User: user, Hash: hash, UserSeq: 17},

@@ -183,6 +183,7 @@ type SecretUser struct {
 	Scope []string // what the user may be granted
 
 	Disabled bool // created so: nobody can log in until account.user_enabled
+	First    bool // the first administrator: void when there is one
 
 	Email    string
 	FullName string

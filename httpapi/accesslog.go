@@ -20,7 +20,8 @@ type Meter interface {
 // Tracer makes spans of requests. Methods are safe for concurrent use.
 type Tracer interface {
 	// Request begins the span of a request with a method, such as "GET" or "other", to a route, and returns a context that is in it; end ends it.
-	Request(r *http.Request, method, route string) (ctx context.Context, end func(status int))
+	// The trace of its traceparent goes on if believed.
+	Request(r *http.Request, method, route string, believed bool) (ctx context.Context, end func(status int))
 	// ID returns the id of the trace that ctx is in, "" when there is none.
 	ID(ctx context.Context) string
 }
@@ -40,7 +41,7 @@ func (a *api) observed(next http.Handler, m Meter, t Tracer) http.Handler {
 		route := cmp.Or(r.Pattern, noRoute)
 		sw := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		if t != nil {
-			ctx, end := t.Request(r, knownMethod(r.Method), route)
+			ctx, end := t.Request(r, knownMethod(r.Method), route, a.believed(r))
 			defer func() { end(sw.status) }()
 			r = r.WithContext(ctx)
 		}
@@ -57,13 +58,13 @@ func (a *api) observed(next http.Handler, m Meter, t Tracer) http.Handler {
 	})
 }
 
-// observeVerify is observe for /verify. What counts there is counted by the handler; a span is made only for who sends a traceparent,
-// and the request gets its id at once only where there is something to write it into.
+// observeVerify is observe for /verify. What counts there is counted by the handler; a span is made only for who sends a traceparent and
+// is believed, and the request gets its id at once only where there is something to write it into.
 func (a *api) observeVerify(next http.Handler) http.Handler {
 	logged, traced := a.observed(next, nil, nil), a.observed(next, nil, a.tracer)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case a.tracer != nil && r.Header["Traceparent"] != nil:
+		case a.tracer != nil && r.Header["Traceparent"] != nil && a.believed(r):
 			traced.ServeHTTP(w, a.identify(w, r))
 		case a.logs(r.Context()):
 			logged.ServeHTTP(w, a.identify(w, r))

@@ -114,7 +114,7 @@ type Config struct {
 	// PasswordGrant lets clients log users in with their passwords at /token (RFC 6749 section 4.3), which RFC 9700 section 2.4
 	// leaves to first parties. False: unsupported_grant_type.
 	PasswordGrant bool
-	// TrustedProxies are the addresses whose X-Forwarded-For is believed. None: the connection's address counts.
+	// TrustedProxies are the addresses whose X-Forwarded-For, X-Request-Id and traceparent are believed. None: the connection's address counts.
 	TrustedProxies []netip.Prefix
 	// Origins are those whose pages may call the operations that are meant for browsers; see CheckOrigin. None: no page may.
 	Origins []string
@@ -138,7 +138,7 @@ type Config struct {
 	AccessLog bool
 	// Meter counts requests. Nil: nobody does.
 	Meter Meter
-	// Tracer makes spans of requests; that of /verify only for who sends a traceparent. Nil: there are none.
+	// Tracer makes spans of requests; that of /verify only where a trusted proxy sends a traceparent. Nil: there are none.
 	Tracer Tracer
 }
 

@@ -166,9 +166,14 @@ func classify(err error) (a answer, known bool) {
 		}
 	}
 	if errors.Is(err, node.ErrBadRequest) { // its text is made to be shown
-		return answer{status: http.StatusBadRequest, code: codeInvalidRequest, text: err.Error()}, true
+		return answer{status: http.StatusBadRequest, code: codeInvalidRequest, text: withoutKind(err, node.ErrBadRequest)}, true
 	}
 	return answer{status: http.StatusInternalServerError, code: codeServerError, text: "internal error"}, false
+}
+
+// withoutKind returns the text of an error without that of the kind which it wraps, however often: title and code say that.
+func withoutKind(err, kind error) string {
+	return strings.ReplaceAll(err.Error(), kind.Error()+": ", "")
 }
 
 // upgradeWait is how long a client waits that asked for what needs all replicas to be upgraded: restarting one takes seconds.

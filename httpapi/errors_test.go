@@ -51,6 +51,18 @@ var errorCases = []struct {
 	{"unforeseen", errors.New("it went boom"), 500, "server_error", 500, "-", 500},
 }
 
+// TestBadRequestIsSaidOnce: the title and the code of an answer say what kind of error it is; the rest is for what is wrong.
+func TestBadRequestIsSaidOnce(t *testing.T) {
+	inner := fmt.Errorf("%w: a name is required", node.ErrBadRequest)
+	for text, err := range map[string]error{
+		"a name is required": inner, "item 3: a name is required": fmt.Errorf("%w: item 3: %w", node.ErrBadRequest, inner), "bad request": node.ErrBadRequest,
+	} {
+		if a, known := classify(err); a.text != text || !known || a.status != 400 {
+			t.Errorf("%v: %+v", err, a)
+		}
+	}
+}
+
 // Every error of a node has one answer on each kind of route, whatever it is wrapped in, and tells nothing of its inside.
 func TestErrorAnswers(t *testing.T) {
 	for _, c := range errorCases {

@@ -22,6 +22,7 @@ type problem struct {
 	Title     string `json:"title"`
 	Status    int    `json:"status"`
 	Detail    string `json:"detail,omitempty"`
+	Scope     string `json:"scope,omitempty"` // what it takes, as in the challenge (RFC 6750 section 3)
 	RequestID string `json:"request_id,omitempty"`
 }
 
@@ -32,7 +33,7 @@ func fail(w http.ResponseWriter, r *http.Request, n retrier, err error) {
 	if ans.challenge {
 		w.Header()["Www-Authenticate"] = challenges(ans, n)
 	}
-	writeProblem(w, r, ans.status, ans.text)
+	writeProblemOf(w, r, problem{Status: ans.status, Detail: ans.text, Scope: ans.scope})
 }
 
 // failToken answers err as RFC 6749 section 5.2 says.
@@ -107,8 +108,14 @@ func quotable(s string) string {
 
 // writeProblem answers with a problem document.
 func writeProblem(w http.ResponseWriter, r *http.Request, status int, detail string) {
+	writeProblemOf(w, r, problem{Status: status, Detail: detail})
+}
+
+// writeProblemOf answers with p and what follows from its status and the request.
+func writeProblemOf(w http.ResponseWriter, r *http.Request, p problem) {
+	p.Title, p.RequestID = http.StatusText(p.Status), requestOf(r).id
 	w.Header().Set("Content-Type", "application/problem+json")
-	writeBody(w, status, problem{http.StatusText(status), status, detail, requestOf(r).id})
+	writeBody(w, p.Status, p)
 }
 
 // writeJSON answers with v.

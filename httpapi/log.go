@@ -50,6 +50,11 @@ func (h *logHandler) serve(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", ndjson)
 		return
 	}
+	if err := h.readers.pages.take("log", logsAll, pagesAll); err != nil {
+		fail(w, r, h.n, err)
+		return
+	}
+	defer h.readers.pages.give("log")
 	out := newLineWriter(w)
 	end, err := h.log.ReadLog(r.Context(), after, upTo, func(e node.LogEntry) error {
 		return out.write(logLine{e.Seq, e.ID.String(), e.Type, e.Void, e.Event})

@@ -204,3 +204,30 @@ func TestLogThatEndsEarly(t *testing.T) {
 		}
 	})
 }
+
+// The log is folded anew for each who reads all of it: so many at a time, and no more.
+func TestFewReadTheLogAtOnce(t *testing.T) {
+	begun, done := make(chan struct{}), make(chan struct{})
+	n := &reading{f: func(_ context.Context, deliver func(node.LogEntry) error) error {
+		begun <- struct{}{}
+		<-done
+		return many(1, deliver)
+	}}
+	h := NewLocal(n, Config{Logger: slog.New(slog.DiscardHandler)})
+	answers := make(chan int, logsAll)
+	for range logsAll {
+		go func() { answers <- call(h, "GET", "/log", "").Code }()
+	}
+	for range logsAll {
+		<-begun
+	}
+	expect(t, call(h, "GET", "/log", ""), 429, "Retry-After: 1")
+	close(done)
+	for range logsAll {
+		if status := <-answers; status != 200 {
+			t.Errorf("status %d", status)
+		}
+	}
+	go func() { <-begun }()
+	expect(t, call(h, "GET", "/log", ""), 200)
+}

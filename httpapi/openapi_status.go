@@ -17,7 +17,8 @@ func (a *api) healthOperations() []operation {
 		{
 			method: http.MethodGet, path: "/readyz", serve: a.readyz,
 			summary: "Whether this replica may answer",
-			text:    "For load balancers: a replica without a lease answers no question about tokens.",
+			text: "For load balancers: a replica without a lease answers no question about tokens. After a start it is red until the replica's copy of the log is whole, too: until " +
+				"then no other replica should be stopped.",
 			replies: []reply{{status: http.StatusOK, text: "It may.", media: mediaText}, replyUnavailable},
 		},
 		{

@@ -79,10 +79,19 @@ func requestID(r *http.Request, proxies []netip.Prefix) string {
 	if len(values) != 1 || !isRequestID(values[0]) {
 		return events.NewID().String()
 	}
-	if peer, ok := peerOf(r); ok && !trusted(peer, proxies) {
+	if !believed(r, proxies) {
 		return events.NewID().String()
 	}
 	return values[0]
+}
+
+// believed reports whether what a request says beside its own matter comes from a trusted proxy or a command on this machine: its id, and
+// the trace that it is part of. Of others such a thing is made up, and may cost us more than the request.
+func (a *api) believed(r *http.Request) bool { return believed(r, a.proxies) }
+
+func believed(r *http.Request, proxies []netip.Prefix) bool {
+	peer, ok := peerOf(r)
+	return !ok || trusted(peer, proxies)
 }
 
 // peerOf returns the address at the other end of the connection; ok is false for one without an IP address (a Unix socket).

@@ -16,6 +16,7 @@ type shares struct {
 const (
 	pagesEach, pagesAll     = 16, 64
 	streamsEach, streamsAll = 2048, 4096
+	logsAll                 = 4 // whole logs, which are folded anew
 )
 
 // errManyReadings answers who reads events too often at the same time.

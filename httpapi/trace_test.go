@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -36,6 +37,7 @@ type span struct {
 	trace, parent, id string
 	name, replica     string // replica: that sent it
 	attributes        map[string]string
+	links             []string // to traces
 	began, ended      time.Time
 }
 
@@ -97,6 +99,9 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 				for _, a := range s.Attributes {
 					got.attributes[a.Key] = a.Value.GetStringValue()
 				}
+				for _, l := range s.Links {
+					got.links = append(got.links, hex.EncodeToString(l.TraceId))
+				}
 				r.spans = append(r.spans, got)
 			}
 		}
@@ -149,6 +154,7 @@ func TestTraceAcrossReplicas(t *testing.T) {
 		in = newReceiver(t)
 		c := newCluster(t, func(name string, n *node.Config, h *Config) {
 			h.Logger, h.AccessLog = slog.New(slog.NewTextHandler(logged, nil)), true
+			h.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 			if name == "c" {
 				return // does not trace
 			}
@@ -230,5 +236,50 @@ func checkTrace(t *testing.T, in *receiver, c *cluster) {
 	}
 	if events != 3 {
 		t.Errorf("%d events carry the trace, want 3", events)
+	}
+}
+
+// What a client that is no trusted proxy says of a trace decides nothing: neither that a request is traced, nor that it is not, nor in
+// which trace. The two are linked.
+func TestTraceOfStrangers(t *testing.T) {
+	const proxy = "192.0.2.0/24"
+	ask := func(t *testing.T, proxies, sampler, flags string) []span {
+		t.Setenv("OTEL_TRACES_SAMPLER", sampler)
+		in, w, cfg := newReceiver(t), newWorld(t), Config{Logger: slog.New(slog.DiscardHandler)}
+		if proxies != "" {
+			cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix(proxies)}
+		}
+		tracer := in.tracer("n1")
+		cfg.Tracer = tracer
+		h := New(w.node, cfg)
+		header := "Traceparent: 00-" + testTrace + "-" + testParent + "-" + flags
+		expect(t, call(h, "GET", "/users", "", header), 401)
+		expect(t, call(h, "GET", "/verify", "", header), 401)
+		if err := tracer.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return in.spans
+	}
+	for _, c := range []struct {
+		name, proxies, sampler, flags string
+		spans                         int
+	}{
+		{"a proxy's that is sampled", proxy, "parentbased_always_off", "01", 2},
+		{"a proxy's that is not", proxy, "parentbased_always_on", "00", 0},
+		{"a stranger's that is sampled", "", "parentbased_always_off", "01", 0},
+		{"a stranger's that is not", "", "parentbased_always_on", "00", 1}, // none of /verify
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			spans := ask(t, c.proxies, c.sampler, c.flags)
+			if len(spans) != c.spans {
+				t.Fatalf("%d spans, want %d: %+v", len(spans), c.spans, spans)
+			}
+			for _, s := range spans {
+				believed := c.proxies != ""
+				if (s.trace == testTrace) != believed || (s.parent == testParent) != believed || slices.Contains(s.links, testTrace) == believed {
+					t.Errorf("%+v", s)
+				}
+			}
+		})
 	}
 }

@@ -142,11 +142,15 @@ func (a *api) getUser(w http.ResponseWriter, r *http.Request) {
 func (a *api) createUser(w http.ResponseWriter, r *http.Request) {
 	var u node.NewUser
 	o := a.origin(r)
-	err := readJSON(w, r, members{
+	m := members{
 		"name": &u.Name, "password": &u.Password, "hash": &u.Hash, "email": &u.Email, "full_name": &u.FullName,
 		"roles": &u.Roles, "scopes": &u.Scope,
 		"disabled": &u.Disabled, "reason": &o.Reason,
-	}, "name")
+	}
+	if a.local {
+		m["first"] = &u.First
+	}
+	err := readJSON(w, r, m, "name")
 	if err == nil && (u.Password == "") == (u.Hash == "") {
 		err = badRequest("exactly one of the members \"password\" and \"hash\" must be given")
 	}

@@ -24,7 +24,7 @@ func (n *Node) CreateUser(ctx context.Context, nu NewUser, o Origin) (User, erro
 		return User{}, err
 	}
 	d := &events.SecretUser{
-		User: events.NewID(), Name: nu.Name, Hash: hash, Roles: nu.Roles, Scope: nu.Scope, Disabled: nu.Disabled,
+		User: events.NewID(), Name: nu.Name, Hash: hash, Roles: nu.Roles, Scope: nu.Scope, Disabled: nu.Disabled, First: nu.First,
 		Email: nu.Email, FullName: nu.FullName,
 	}
 	if err := n.change(ctx, d, d.User.String(), o); err != nil {

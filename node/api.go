@@ -60,6 +60,7 @@ type NewUser struct {
 	Roles    []string
 	Scope    []string
 	Disabled bool
+	First    bool // the first administrator: ErrExists when there is one, which the log decides
 }
 
 // User is a user as the state knows it.

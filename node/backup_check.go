@@ -129,16 +129,17 @@ func (c *backupCheck) finish() (info BackupInfo, err error) {
 		return info, otherThan("its messages do not lead to the state that it was written from")
 	case s.leaves.edge.Size() != h.Leaves:
 		return info, otherThan("its messages have %d leaves, and it says %d", s.leaves.edge.Size(), h.Leaves)
+	case s.leaves.edge.Root().String() != h.Root:
+		return info, otherThan("its messages do not have the tree that it says")
 	}
 	full := 0
 	_ = eachTile(h.Leaves, func(int, uint64) error { full++; return nil }) // which does not fail
 	if c.tiles != full {
 		return info, otherThan("it has %d tiles of a tree of %d leaves", c.tiles, h.Leaves)
 	}
-	root := s.leaves.edge.Root()
 	return BackupInfo{
 		Created: h.Created, Node: h.Node, Version: h.Version, Epoch: s.epoch, First: h.First, Last: h.Last, LogTime: h.LogTime,
-		Level: s.level, Digest: s.digest, Leaves: h.Leaves, Root: root.String(),
+		Level: s.level, Digest: s.digest, Leaves: h.Leaves, Root: h.Root,
 		Users: len(s.users), Clients: len(s.clients), APIKeys: len(s.access.keys), Sessions: len(s.sessions), Webhooks: len(s.hooks),
 		Grants: len(s.access.grants), Snapshots: c.snapshots, Tiles: c.tiles,
 	}, nil

@@ -114,14 +114,12 @@ func TestRestore(t *testing.T) {
 			_, opens["password"] = b.Login(ctx, LoginRequest{Name: "alice", Password: alicePassword})
 			_, opens["API key"] = b.Verify(ctx, keyText)
 			_, opens["secret"] = b.AuthenticateClient(ctx, "svc", secret, Origin{})
+			_, opens["public client"] = b.AuthenticateClient(ctx, "app", "", Origin{})
 			_, opens["chosen secret"] = b.AuthenticateClient(ctx, "old", chosen, Origin{})
 			for what, err := range opens {
 				if refused := errors.Is(err, ErrInvalidGrant) || errors.Is(err, ErrInvalidKey) || errors.Is(err, ErrInvalidClient); refused == trusted || trusted && err != nil {
 					t.Errorf("trusted %t: %s: %v", trusted, what, err)
 				}
-			}
-			if _, err := b.AuthenticateClient(ctx, "app", "", Origin{}); err != nil {
-				t.Errorf("a public client has no secret: %v", err)
 			}
 			if !trusted {
 				next.renew(u.ID, key.ID)
@@ -158,6 +156,12 @@ func (r *rig) renew(user, key events.ID) {
 	}
 	if _, err := n.Verify(ctx, text); err != nil {
 		r.t.Errorf("a key that was rotated: %v", err)
+	}
+	if err := n.EnableClient(ctx, "app", Origin{Actor: "local"}); err != nil {
+		r.t.Fatal(err)
+	}
+	if _, err := n.AuthenticateClient(ctx, "app", "", Origin{}); err != nil {
+		r.t.Errorf("a public client that was enabled: %v", err)
 	}
 	for _, client := range []string{"svc", "old"} {
 		secret := NewClientSecret()
@@ -281,6 +285,14 @@ func TestForgedBackup(t *testing.T) {
 		if got := must(CheckBackup(context.Background(), bytes.NewReader(rewrite(t, file, same))))(t); got != info {
 			t.Errorf("%+v, want %+v", got, info)
 		}
+		for what, edit := range map[string]func(*backup.Header){
+			"another digest": func(h *backup.Header) { h.Digest = h.Root }, "another root": func(h *backup.Header) { h.Root = h.Digest },
+			"more leaves": func(h *backup.Header) { h.Leaves++ }, "another end": func(h *backup.Header) { h.Last++ },
+		} {
+			if _, err := CheckBackup(context.Background(), bytes.NewReader(rewrite(t, file, same, edit))); !errors.Is(err, backup.ErrDamaged) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
 		for cut := range 40 {
 			if _, err := CheckBackup(context.Background(), bytes.NewReader(file[:cut*len(file)/41])); !errors.Is(err, backup.ErrDamaged) {
 				t.Errorf("cut off at %d of 41 parts: %v", cut, err)
@@ -289,8 +301,8 @@ func TestForgedBackup(t *testing.T) {
 	})
 }
 
-// rewrite returns a backup with other records.
-func rewrite(t *testing.T, file []byte, change func([]backup.Record) []backup.Record) []byte {
+// rewrite returns a backup with other records, and another header.
+func rewrite(t *testing.T, file []byte, change func([]backup.Record) []backup.Record, edit ...func(*backup.Header)) []byte {
 	t.Helper()
 	r := must(backup.NewReader(bytes.NewReader(file)))(t)
 	var list []backup.Record
@@ -302,7 +314,11 @@ func rewrite(t *testing.T, file []byte, change func([]backup.Record) []backup.Re
 		list = append(list, rec)
 	}
 	var out bytes.Buffer
-	w := must(backup.NewWriter(&out, r.Header()))(t)
+	h := r.Header()
+	for _, e := range edit {
+		e(&h)
+	}
+	w := must(backup.NewWriter(&out, h))(t)
 	for _, rec := range change(slices.Clone(list)) {
 		if err := w.Add(rec); err != nil {
 			t.Fatal(err)
@@ -325,4 +341,50 @@ func TestBackupNeedsLease(t *testing.T) {
 		}
 		r.links["b"].Heal()
 	})
+}
+
+// What a replica without a copy of the log keeps in its directory is of the epoch before, when the log is restored: it is told to start with
+// an empty one, however far it had been, and however the log is read.
+func TestDirectoryFromBeforeRestore(t *testing.T) {
+	for _, snapshots := range []bool{false, true} {
+		run := bubble
+		if snapshots {
+			run = func(t *testing.T, f func(*testing.T, *rig)) { retained(t, f) }
+		}
+		run(t, func(t *testing.T, r *rig) {
+			leave := func(name string) {
+				if err := r.nodes[name].Close(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+				delete(r.nodes, name)
+			}
+			r.start("early")
+			leave("early")
+			r.start("late")
+			file, info := r.backup("a")
+			leave("late")
+			ended := r.nodes["a"].hot.applied.Load()
+			next := r.restore(file, info.Restored("a", true))
+			for _, longer := range []bool{false, true} {
+				for _, name := range []string{"early", "early", "late", "late"} { // to be refused once does not help
+					next.dirs[name] = r.dirs[name]
+					if n, err := Start(context.Background(), next.config(name)); !errors.Is(err, events.ErrRewound) || !strings.Contains(err.Error(), "restored from a backup since") {
+						t.Errorf("snapshots %t, log longer %t: %s: %v", snapshots, longer, name, err)
+						if err == nil {
+							next.nodes[name] = n
+						}
+					}
+				}
+				if snapshots {
+					next.await("a snapshot", func() bool { return next.verified("a") > info.Last })
+				}
+				next.await("a log that is longer than it was", func() bool { return next.nodes["a"].hot.applied.Load() > ended })
+			}
+			next.start("empty")
+			next.same()
+			for name := range next.nodes {
+				next.kill(name)
+			}
+		})
+	}
 }

@@ -95,20 +95,19 @@ func (n *Node) firstBasic(ctx context.Context, g basicGuess) (*token.Claims, *fe
 		return nil, nil, err
 	}
 	lease := n.hot.lease.Load()
-	if now := n.account(g.name); now.id != acc.id || now.basicSeq() != acc.basicSeq() {
-		return nil, lease, errChanged
+	var now account
+	var c *token.Claims
+	n.mu.RLock()
+	if u := n.state.names[g.name]; u != nil {
+		now, c = n.state.accountOf(u), n.state.basicClaims(u)
 	}
-	if !ok {
+	n.mu.RUnlock()
+	switch {
+	case now.id != acc.id || now.basicSeq() != acc.basicSeq():
+		return nil, lease, errChanged
+	case !ok:
 		return nil, lease, ErrInvalidBasic
 	}
-	n.mu.RLock()
-	u := n.state.users[acc.id]
-	if u == nil || u.basicSeq() != acc.basicSeq() {
-		n.mu.RUnlock()
-		return nil, lease, errChanged
-	}
-	c := n.state.basicClaims(u)
-	n.mu.RUnlock()
 	n.hot.basic.add(g.owner(acc), rememberedSecret{seq: acc.basicSeq(), mac: g.mac, claims: c})
 	return c, lease, nil
 }
@@ -123,7 +122,6 @@ func (s *state) basicClaims(u *user) *token.Claims {
 }
 
 // basicSeq is the newest sequence of what the claims of Basic, and its credential, depend on.
-func (u *user) basicSeq() uint64   { return max(u.seq, u.credSeq, u.stale) }
 func (a account) basicSeq() uint64 { return max(a.seq, a.credSeq, a.stale) }
 
 // tryBasic reports whether a password opens acc.

@@ -13,6 +13,20 @@ import (
 	"github.com/knell-auth/knell/internal/fence"
 )
 
+func init() { breakable = true } // the tests of this package show what each mechanism is for
+
+// TestBreakIsRefused: a service that embeds a node cannot leave out a mechanism by a setting.
+func TestBreakIsRefused(t *testing.T) {
+	defer func() { breakable = true }()
+	for _, may := range []bool{false, true} {
+		breakable = may
+		_, err := Config{Name: "a", Dir: "d", Log: eventstest.New(t).Node("a"), Issuer: "i", Audience: "a", Build: Build{Break: 1}}.withDefaults()
+		if (err == nil) != may {
+			t.Errorf("may be broken: %t: %v", may, err)
+		}
+	}
+}
+
 // with runs f with replicas a, b and c that keep to all rules, and again without one of them. broken says which time it is.
 func with(t *testing.T, m fence.Mutation, f func(t *testing.T, r *rig, broken bool)) {
 	t.Helper()

@@ -71,8 +71,11 @@ type Config struct {
 type Build struct {
 	Version string         // told to peers
 	Tracer  Tracer         // makes spans; nil: there are none
-	Break   fence.Mutation // removes a mechanism, for tests that show it is needed; a program may set it only if fence.Breakable
+	Break   fence.Mutation // removes a mechanism, for tests that show it is needed; refused but in builds with the tag knell_break
 }
+
+// breakable says whether Break is heeded: beside builds that are made for it, in the tests of this package.
+var breakable = fence.Breakable
 
 // Remembered are the lifetimes of sessions whose user asked to be remembered, instead of RefreshIdle and SessionTTL. They are not
 // shorter than those.
@@ -137,6 +140,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("node: access tokens live at most 24h")
 	case c.Retention.Age != 0 && c.Retention.Age < minRetention:
 		return c, fmt.Errorf("node: events are kept for %v at least", minRetention)
+	case c.Break != 0 && !breakable:
+		return c, errors.New("node: Break is for builds with the tag knell_break")
 	case c.CacheTokens < 0:
 		return c, errors.New("node: CacheTokens must not be negative")
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 func (s *state) foldSecretUser(seq uint64, e *events.Event, d *events.SecretUser) voidReason {
-	if s.users[d.User] != nil || s.names[d.Name] != nil {
+	if s.users[d.User] != nil || s.names[d.Name] != nil || d.First && s.administered() {
 		return voidExists
 	}
 	u := &user{
@@ -19,6 +19,16 @@ func (s *state) foldSecretUser(seq uint64, e *events.Event, d *events.SecretUser
 	s.owe(seq, e, &events.UserCreated{User: u.id, Roles: u.roles, Secret: seq})
 	s.touch(seq)
 	return ""
+}
+
+// administered reports whether there is an administrator who is not disabled.
+func (s *state) administered() bool {
+	for _, u := range s.users {
+		if !u.disabled && slices.Contains(s.grants(u), AdminScope) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *state) foldSecretPassword(seq uint64, e *events.Event, d *events.SecretPassword) voidReason {

@@ -43,7 +43,8 @@ func (s *state) foldRestored(seq uint64, e *events.Event, d *events.Restored) vo
 	return ""
 }
 
-// suspend forgets everything that proves who somebody is, and stops what goes out. The records stay: a new secret is all that they lack.
+// suspend forgets everything that proves who somebody is, and stops what goes out. The records stay: a new secret is all that they lack,
+// and a client that has none to forget is disabled.
 func (s *state) suspend(seq uint64, why string) {
 	for _, u := range inOrder(s.users, func(a, b *user) int { return bytes.Compare(a.id[:], b.id[:]) }) {
 		u.hash, u.seq, u.credSeq = suspended, seq, seq
@@ -54,8 +55,10 @@ func (s *state) suspend(seq uint64, why string) {
 		}
 	}
 	for _, c := range s.clients {
-		if c.hash != "" {
-			c.hash, c.oldHash, c.oldExpires, c.seq = suspended, "", 0, seq
+		if c.seq = seq; c.hash == "" {
+			c.disabled = true
+		} else {
+			c.hash, c.oldHash, c.oldExpires = suspended, "", 0
 		}
 	}
 	for _, g := range s.access.grants {

@@ -61,12 +61,13 @@ func TestFoldRestored(t *testing.T) {
 		for what, kept := range map[string]bool{
 			"password": u.hash == "h" && s.access.live.Live(flags[0]), "API key": k.digest == apiKeyDigest(key) && s.access.live.Live(flags[1]),
 			"secret": s.clients["svc"].hash == "h", "webhook": s.hooks["hook"].paused == "", "grant": len(s.access.grants) == 1,
+			"public client": !s.clients["app"].disabled,
 		} {
 			if kept != trusted {
 				t.Errorf("trusted %t: %s: kept %t", trusted, what, kept)
 			}
 		}
-		if s.clients["app"].hash != "" || !s.access.live.Live(u.flag) || !s.access.live.Live(k.flag) {
+		if s.clients["app"].hash != "" || s.clients["svc"].disabled || !s.access.live.Live(u.flag) || !s.access.live.Live(k.flag) {
 			t.Error("a public client got a secret, or a record has no live flag")
 		}
 		epoch = old

@@ -101,8 +101,12 @@ func (k *keeping) checkMark(seq uint64, s *state) error {
 	return nil
 }
 
-// otherLog returns the error of a log that does not lead through the mark.
+// otherLog returns the error of a log that does not lead through the mark, or began another epoch behind it.
 func otherLog(m mark, s *state) error {
+	if m.Log == s.log.String() {
+		return fmt.Errorf("%w: it was restored from a backup since this data directory was used (epoch %s, now %s), and the keys in it are revoked: "+
+			"move it away and start with an empty one", events.ErrRewound, m.Epoch, s.epoch)
+	}
 	return fmt.Errorf("%w: this data directory belongs to another log (epoch %s, not %s)", events.ErrRewound, m.Epoch, s.epoch)
 }
 
@@ -146,6 +150,18 @@ func (n *Node) keep() {
 func (n *Node) checkLength() error {
 	if have := n.hot.applied.Load(); have < n.keeping.mark.Seq {
 		return fmt.Errorf("%w: it ends at %d, this replica had applied %d", events.ErrRewound, have, n.keeping.mark.Seq)
+	}
+	return nil
+}
+
+// checkEpoch refuses a log that was restored since an earlier life, however far that had come. The node has read what was there when it
+// started.
+func (n *Node) checkEpoch() error {
+	m := n.keeping.mark
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if m.Seq != 0 && m.Epoch != n.state.epoch.String() {
+		return otherLog(m, n.state)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/durable"
 	"github.com/knell-auth/knell/internal/token"
 )
 
@@ -82,7 +83,7 @@ func (id *identity) signer() (*signer, error) {
 
 // lockDir takes the directory's lock, so that no two processes are one replica. The lock ends with the process.
 func lockDir(dir string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MakeDir(dir); err != nil {
 		return nil, fmt.Errorf("node: data directory: %w", err)
 	}
 	f, err := os.OpenFile(filepath.Join(dir, "node.lock"), os.O_CREATE|os.O_RDWR, 0o600)
@@ -164,16 +165,12 @@ func (id identity) save(dir string) error {
 	_, err = f.Write(append(b, '\n'))
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
-		err = os.Rename(tmp, filepath.Join(dir, identityFile))
+		err = durable.Rename(tmp, filepath.Join(dir, identityFile))
 	}
 	if err != nil {
 		return fmt.Errorf("node: %w", err)
 	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("node: %w", err)
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return nil
 }
 
 // previous returns the incarnation of the life before, which is proven gone because this one holds its lock. It is zero when

@@ -169,6 +169,9 @@ func (n *Node) start(ctx context.Context) error {
 	if err := n.awaitEpoch(ctx); err != nil {
 		return err
 	}
+	if err := n.checkEpoch(); err != nil {
+		return err
+	}
 	joined := &events.NodeJoined{Incarnation: n.life.inc, Replaces: n.life.prev, Version: n.cfg.Version, Level: n.life.level,
 		Issuer: n.cfg.Issuer, Audience: n.cfg.Audience, Signature: n.signGone(n.life.prev)}
 	if _, err := n.commit(ctx, n.newEvent(joined, n.cfg.Name, Origin{Actor: "system"}), plain); err != nil {

@@ -147,9 +147,15 @@ func (k *keeping) nameLocked(inc fence.Incarnation) string {
 	return events.ID(inc).String()
 }
 
-// saveCheckpoint writes down how far this life has come, for the next one to check the log against. The keeper calls it, and
-// stop after the keeper has ended.
+// saveCheckpoint writes down how far this life has come, for the next one to check the log against. A life that was never granted a lease
+// may have found that the log is another one than that of the life before, whose mark stands. The keeper calls it, and stop after the
+// keeper has ended.
 func (n *Node) saveCheckpoint() {
+	select {
+	case <-n.keeping.granted:
+	default:
+		return
+	}
 	n.mu.RLock()
 	m := mark{Seq: n.state.seq, Digest: n.state.digest.String(), Epoch: n.state.epoch.String(), Log: n.state.log.String(), Level: n.state.level}
 	n.mu.RUnlock()

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 )
 
 // What a role gives is granted, and changes for everybody at once.
@@ -165,6 +166,58 @@ func TestRoleOfTheOwnAccount(t *testing.T) {
 			if err := n.SetRoleScopes(ctx, c.role, c.gives, c.o); !errors.Is(err, c.want) {
 				t.Errorf("%v with %v: %s shall give %v: %v, want %v", c.roles, c.scope, c.role, c.gives, err, c.want)
 			}
+		}
+		r.same()
+	})
+}
+
+// TestFirstAdministrator: of several who make the first administrator at once, at different replicas, one does: the log decides. Who wants
+// one more says so; one who is disabled does not count.
+func TestFirstAdministrator(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		ctx := context.Background()
+		create := func(at, name string, first bool) error {
+			_, err := r.nodes[at].CreateUser(ctx, NewUser{Name: name, Password: alicePassword, Roles: []string{"operator"}, Scope: []string{AdminScope}, First: first}, Origin{Actor: "local"})
+			return err
+		}
+		for _, link := range r.links {
+			link.Cut() // so that all have looked before one of them hears of another
+		}
+		results := make(chan error, 3)
+		for _, at := range []string{"a", "b", "c"} {
+			go func() { results <- create(at, "root-"+at, true) }()
+		}
+		synctest.Wait()
+		for _, link := range r.links {
+			link.Heal()
+		}
+		made := 0
+		for range 3 {
+			switch err := <-results; {
+			case err == nil:
+				made++
+			case !errors.Is(err, ErrExists):
+				t.Error(err)
+			}
+		}
+		if made != 1 {
+			t.Errorf("%d first administrators", made)
+		}
+		if err := create("b", "another", false); err != nil {
+			t.Error(err)
+		}
+		if err := create("b", "third", true); !errors.Is(err, ErrExists) {
+			t.Errorf("one more first one: %v", err)
+		}
+		for _, name := range []string{"root-a", "root-b", "root-c", "another"} {
+			if u, err := r.nodes["a"].UserNamed(name); err == nil {
+				if err := r.nodes["a"].DisableUser(ctx, u.ID, Origin{Actor: "local"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := create("c", "again", true); err != nil {
+			t.Errorf("when nobody is left: %v", err)
 		}
 		r.same()
 	})

@@ -189,7 +189,7 @@ func (a *author) account() events.Payload {
 	u := pick(a, a.s.users)
 	if u == nil || a.IntN(8) == 0 {
 		return &events.SecretUser{User: a.id("user"), Name: a.text("name"), Hash: a.text("hash"), Roles: a.words(), Scope: a.words(),
-			Email: a.text("mail"), FullName: a.text("full"), Disabled: a.IntN(4) == 0}
+			Email: a.text("mail"), FullName: a.text("full"), Disabled: a.IntN(4) == 0, First: a.IntN(4) == 0}
 	}
 	var except events.ID
 	if u.head != nil && a.IntN(2) == 0 {

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/knell-auth/knell/internal/durable"
 )
 
 // mounted returns a disk and where it is mounted. The test is skipped where that is not possible.
@@ -115,6 +117,41 @@ func command(dir string, w []string) error {
 		return os.Remove(path)
 	}
 	return errors.New("unknown command")
+}
+
+// TestDurable: what package durable has made is there after a power loss, with all directories above it, and no half of it.
+func TestDurable(t *testing.T) {
+	d, dir := mounted(t, 1<<20)
+	power := func(want string) {
+		t.Helper()
+		d.Hold()
+		d.Lose(nil)
+		d.Restore()
+		if got := list(t, dir); got != want {
+			t.Errorf("there is %q, want %q", got, want)
+		}
+	}
+	for _, err := range []error{
+		durable.MakeDir(filepath.Join(dir, "a", "b", "c")), durable.MakeDir(filepath.Join(dir, "a", "b", "c")), os.Mkdir(filepath.Join(dir, "lost"), 0o700),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	power("a/b/c/")
+	file := filepath.Join(dir, "a", "b", "c", "f")
+	for _, text := range []string{"one", "two"} {
+		if err := durable.WriteFile(file, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		power("a/b/c/f=" + text)
+	}
+	if err := durable.Rename(file, filepath.Join(dir, "g")); err != nil {
+		t.Fatal(err)
+	}
+	if err := durable.MakeDir(filepath.Join(dir, "g", "h")); err == nil {
+		t.Error("made a directory below a file")
+	}
 }
 
 func put(path string, flags int, text string) error {

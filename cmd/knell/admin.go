@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"syscall"
 	"time"
 
@@ -116,7 +115,7 @@ func refusal(resp *http.Response, body []byte) error {
 	if wait := resp.Header.Get("Retry-After"); wait != "" {
 		return &unavailableError{p.Detail, wait}
 	}
-	return errors.New(strings.TrimPrefix(p.Detail, "bad request: "))
+	return errors.New(p.Detail)
 }
 
 // user is a user as local administration shows it.
@@ -140,6 +139,7 @@ type newUser struct {
 	FullName string   `json:"full_name,omitempty"`
 	Roles    []string `json:"roles,omitempty"`
 	Scopes   []string `json:"scopes,omitempty"`
+	First    bool     `json:"first,omitempty"` // to be refused when there is an administrator
 }
 
 // users returns all users, page by page, or those with this name unless it is "".

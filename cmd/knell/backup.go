@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/knell-auth/knell/internal/backup"
+	"github.com/knell-auth/knell/internal/durable"
 	"github.com/knell-auth/knell/internal/restore"
 	"github.com/knell-auth/knell/node"
 )
@@ -61,25 +62,13 @@ func (c *backupCreateCmd) Run(ctx context.Context, t *terminal) error {
 		err = f.Sync()
 	}
 	if err == nil {
-		err = os.Rename(f.Name(), c.Out)
-	}
-	if err == nil {
-		err = syncDir(filepath.Dir(c.Out))
+		err = durable.Rename(f.Name(), c.Out)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.Out, err)
 	}
 	_, err = fmt.Fprintf(t.err, "knell: %s in %s\n", bytesText(info.Size()), c.Out)
 	return err
-}
-
-// syncDir makes the entries of a directory durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // copy writes what the replica answers.

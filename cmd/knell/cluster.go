@@ -70,7 +70,7 @@ const natsPort = "4222"
 
 // natsConfig returns the configuration of one of the NATS servers.
 func natsConfig(c *identity.Cluster, server string) string {
-	s := natsd.Servers{Name: c.Name}
+	s := natsd.Servers{Name: c.Name, Trim: c.Trim}
 	for _, m := range c.Servers {
 		s.Servers = append(s.Servers, natsd.ExternalServer{Name: m.Name, Address: m.Address})
 	}
@@ -87,6 +87,7 @@ type clusterInitCmd struct {
 	Joined     []member `placeholder:"NAME" help:"A replica that joins without a copy of the log."`
 	External   bool     `help:"The log is on NATS servers that you run: make their certificates and configurations as well."`
 	Server     []member `placeholder:"NAME=HOST[:PORT]" help:"With --external: a NATS server, and where replicas reach it: one, or at least three."`
+	Trim       bool     `help:"With --external: let the replicas remove what is older than --retain from the log. They need a right for it that can do harm."`
 	Days       int      `default:"365" help:"How long certificates last."`
 	Keep       bool     `help:"When the directory is there already, with these members: leave it as it is. For what runs at each start."`
 }
@@ -96,8 +97,12 @@ func (c *clusterInitCmd) Run(t *terminal) error {
 	if c.External != (len(c.Server) > 0) {
 		return usagef("--external and --server belong together")
 	}
+	if c.Trim && !c.External {
+		return usagef("--trim is for --external: other replicas trim their log anyway")
+	}
 	want := identity.Cluster{
 		Name: c.Name, Days: c.Days, Replicas: members(c.Replica, ""), Joined: members(c.Joined, ""), Servers: members(c.Server, natsPort),
+		Trim: c.Trim,
 	}
 	if _, err := os.Stat(c.Dir); c.Keep && err == nil {
 		return c.kept(t, &want)
@@ -123,6 +128,9 @@ func (c *clusterInitCmd) kept(t *terminal, want *identity.Cluster) error {
 	}
 	if s.Name != want.Name || !same(s.Replicas, want.Replicas) || !same(s.Joined, want.Joined) || !same(s.Servers, want.Servers) {
 		return usagef("%s has other members: knell cluster show says which, add and revoke change them", c.Dir)
+	}
+	if s.Trim != want.Trim {
+		return usagef("%s was made with another --trim: make a new one", c.Dir)
 	}
 	_, err = fmt.Fprintf(t.out, "%s is there already\n", c.Dir)
 	return err

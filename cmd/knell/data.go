@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/durable"
 )
 
 // defaultLogMaxBytes is the limit of a log when nothing else is said.
@@ -21,7 +22,7 @@ const devMarker = "knell-dev"
 // usable makes dir unless it is there, and returns an error unless files can be made in it and, where no log was created
 // yet, there is room for one.
 func usable(dir string, log size) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MakeDir(dir); err != nil {
 		return usagef("--data %s: %w", dir, reason(err))
 	}
 	f, err := os.CreateTemp(dir, ".writable-*")

@@ -51,6 +51,17 @@ func identities(t *testing.T, args ...string) (dir string, hosts []string) {
 	return dir, hosts
 }
 
+// named is identities, in a directory in which they have the name that the arguments give.
+func named(t *testing.T, args []string) (dir string, hosts []string) {
+	t.Helper()
+	own, hosts := identities(t, args...)
+	dir = filepath.Dir(own)
+	if err := os.Rename(own, filepath.Join(dir, filepath.Base(args[2]))); err != nil {
+		t.Fatal(err)
+	}
+	return dir, hosts
+}
+
 // documented are the arguments of the first such command of docs/deploy.md that has a text in it.
 func documented(t *testing.T, with string) []string {
 	t.Helper()
@@ -62,26 +73,6 @@ func documented(t *testing.T, with string) []string {
 	}
 	t.Fatalf("docs/deploy.md makes no identities with %s", with)
 	return nil
-}
-
-// serverIdentities are files of the names that deploy/compose/identity makes for replicas on NATS servers.
-func serverIdentities(t *testing.T) string {
-	t.Helper()
-	line := regexp.MustCompile(`(?m)^deploy/identity \S+((?: \S+=\S+)+)`).FindStringSubmatch(deployed(t, "deploy/compose/identity"))
-	if line == nil {
-		t.Fatal("deploy/identity is not called")
-	}
-	dir, names := t.TempDir(), []string{"ca.pem", "r1.user", "r2.user", "r3.user"}
-	for pair := range strings.FieldsSeq(line[1]) {
-		name, _, _ := strings.Cut(pair, "=")
-		names = append(names, name+".pem", name+"-key.pem")
-	}
-	for _, name := range names {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte("user:a-secret-of-some-length\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
 }
 
 // started is what a knell is started with somewhere.
@@ -180,8 +171,8 @@ type composeFile struct {
 	Services   map[string]struct {
 		Image       string
 		Build       string
+		Entrypoint  []string
 		Command     []string
-		WorkingDir  string `yaml:"working_dir"`
 		Environment map[string]string
 		Profiles    []string
 		Ports       []string
@@ -212,11 +203,8 @@ func TestCompose(t *testing.T) {
 		}
 	}
 	image, _ := dockerfile(t)
-	own, hosts := identities(t, file.Services["identity"].Command...)
-	made, external := filepath.Dir(own), serverIdentities(t)
-	if err := os.Rename(own, filepath.Join(made, filepath.Base(file.Services["identity"].Command[2]))); err != nil {
-		t.Fatal(err)
-	}
+	peers, hosts := named(t, file.Services["identity"].Command)
+	external, _ := named(t, file.Services["servers"].Command)
 	targets := deployed(t, "deploy/prometheus/prometheus.yml")
 	replicas := 0
 	for name, s := range file.Services {
@@ -230,12 +218,17 @@ func TestCompose(t *testing.T) {
 					t.Errorf("the volume %s is not declared", source)
 				}
 			}
+			if strings.HasPrefix(s.Image, "nats:") { // what its entrypoint copies
+				if _, err := os.Stat(filepath.Join(external, "knell", s.Command[0], "nats.conf")); err != nil {
+					t.Error(err)
+				}
+			}
 			if s.Image != "knell" {
 				return
 			}
 			run := started{args: s.Command, image: image, env: s.Environment, identity: external}
 			if !slices.Contains(s.Profiles, "external") {
-				run.identity = made
+				run.identity = peers
 			}
 			if s.Command[0] != "serve" {
 				run.parse(t)

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"strconv"
@@ -38,6 +40,9 @@ type sourceFlags struct {
 // tokenVariable has the credential where there is no file. A flag would show it to every user of the machine.
 const tokenVariable = "KNELL_TOKEN"
 
+// unknownPatience is for how long a command that reads a range asks at an address where nobody has answered yet.
+const unknownPatience = 5 * time.Second
+
 // with runs a command on the source of events.
 func (f *sourceFlags) with(ctx context.Context, t *terminal, patience time.Duration, command func(*trail.Client) error) error {
 	c := &trail.Client{Patience: patience, Interrupted: interruptions(t)}
@@ -55,6 +60,13 @@ func (f *sourceFlags) with(ctx context.Context, t *terminal, patience time.Durat
 	}
 	c.Base = strings.TrimRight(f.URL, "/")
 	c.Authorization = f.authorization
+	if patience > 0 { // whoever follows waits for a replica as well
+		c.Unknown = unknownPatience
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.DialContext = (&net.Dialer{Timeout: unknownPatience}).DialContext
+	defer transport.CloseIdleConnections()
+	c.HTTP = &http.Client{Transport: transport}
 	if _, err := f.authorization(); err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"unicode"
+	"unicode/utf16"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -126,7 +128,7 @@ func (c *eventsVerifyCmd) Run(t *terminal) error {
 		}
 		return err
 	}
-	fmt.Fprintf(t.out, "verified: %s\nroot %s of %d leaves\n", key.Name(), r.Root, r.Size)
+	fmt.Fprintf(t.out, "verified: %s\nroot %s of %d leaves\n", plain(key.Name()), r.Root, r.Size)
 	if r.Leaves > 0 {
 		fmt.Fprintf(t.out, "export: %d leaves, sequences %d to %d, %d of them sealed\n", r.Leaves-r.Beyond, r.First, r.Last, r.Sealed)
 	}
@@ -173,7 +175,7 @@ func (c *eventsVerifyProofCmd) Run(t *terminal) error {
 	if err != nil {
 		return verdict(t, err)
 	}
-	_, err = fmt.Fprintf(t.out, "verified: leaf %d of %d in %s\n%s\n", i.Index, i.Size, key.Name(), i.Event)
+	_, err = fmt.Fprintf(t.out, "verified: leaf %d of %d in %s\n%s\n", i.Index, i.Size, plain(key.Name()), harmless(i.Event))
 	return err
 }
 
@@ -205,11 +207,29 @@ func (c *eventsVerifyReceiptCmd) Run(t *terminal) error {
 	if err != nil {
 		return verdict(t, err)
 	}
-	fmt.Fprintf(t.out, "verified: leaf %d of %d in %s\n%s\n", r.Index, r.Size, key.Name(), r.Event)
+	fmt.Fprintf(t.out, "verified: leaf %d of %d in %s\n%s\n", r.Index, r.Size, plain(key.Name()), harmless(r.Event))
 	for _, f := range r.Replicas {
-		fmt.Fprintf(t.out, "replica %s (%s): %s\n", f.Name, f.Incarnation, f.How)
+		fmt.Fprintf(t.out, "replica %s (%s): %s\n", plain(f.Name), plain(f.Incarnation), plain(f.How))
 	}
 	return nil
+}
+
+// harmless returns JSON that means the same and can do nothing to a terminal: whoever wrote the file may have put there what moves the
+// cursor or turns text around.
+func harmless(json []byte) string {
+	var b strings.Builder
+	for _, r := range string(json) {
+		switch {
+		case unicode.IsGraphic(r) || r == '\n':
+			b.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
 }
 
 type eventsKeyCmd struct {

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -136,4 +137,20 @@ func askAs(t *testing.T, base, method, path, token string, header ...string) str
 		t.Fatalf("%s %s: %d %s %v", method, path, resp.StatusCode, body, err)
 	}
 	return string(body)
+}
+
+// TestHarmless: what is printed of a file means the same, and no terminal obeys it.
+func TestHarmless(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"a":"ü 😀"}`: `{"a":"ü 😀"}`, "{\"a\":\"\u009b31m\u202e\U000E0001\"}": `{"a":"\u009b31m\u202e\udb40\udc01"}`, "\x1b[2J\r\n": `\u001b[2J\u000d` + "\n",
+	} {
+		got := harmless([]byte(text))
+		if got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+		var before, after any
+		if json.Unmarshal([]byte(text), &before) == nil && (json.Unmarshal([]byte(got), &after) != nil || !reflect.DeepEqual(before, after)) {
+			t.Errorf("%q means %v, not %v", got, after, before)
+		}
+	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -33,9 +34,13 @@ func (c *initCmd) Run(ctx context.Context, t *terminal) error {
 			return err
 		}
 		created, err := a.create(ctx, newUser{
-			Name: c.User, Password: password, Roles: []string{"admin"}, Scopes: []string{"admin", "audit", "profile"},
+			Name: c.User, Password: password, Roles: []string{"admin"}, Scopes: []string{"admin", "audit", "profile"}, First: !c.Another,
 		})
 		if err != nil {
+			var unknown *unavailableError // it may have been created
+			if why := c.check(ctx, a); why != nil && !errors.As(err, &unknown) {
+				return why // somebody else was faster
+			}
 			return fmt.Errorf("creating %q: %w", c.User, err)
 		}
 		_, err = fmt.Fprintf(t.out, "created administrator %s (%s)\n", created.Name, created.ID)

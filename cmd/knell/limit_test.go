@@ -39,16 +39,21 @@ func TestManyConnections(t *testing.T) {
 	if code, out := once(t, dir, "a good password\n", "init"); code != 0 {
 		t.Errorf("init: exit %d: %s", code, out)
 	}
-	for _, c := range open {
-		c.Close()
-	}
-	resp, err := http.Get(base + "/readyz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		t.Errorf("/readyz answers %d", resp.StatusCode)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for _, held := range []bool{true, false} {
+		if !held {
+			for _, c := range open {
+				c.Close()
+			}
+		}
+		resp, err := client.Get(base + "/readyz")
+		if err != nil {
+			t.Fatalf("connections are held: %t: %v", held, err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("connections are held: %t: /readyz answers %d", held, resp.StatusCode)
+		}
 	}
 	if code, out := p.stop(t, syscall.SIGTERM); code != 0 {
 		t.Errorf("exit %d:\n%s", code, out)

@@ -53,7 +53,7 @@ type restoreCmd struct {
 	File             string `arg:"" type:"existingfile" help:"The backup."`
 	Data             string `required:"" type:"path" placeholder:"DIR" help:"Data directory to be made; with --members the directory in which those of the cluster are made. What is made has to be empty or not there."`
 	Name             string `env:"KNELL_NAME" default:"${standalone}" help:"Name of the replica, without --members."`
-	TrustCredentials bool   `help:"Let passwords, client secrets, API keys, grants and webhooks be as they were when the backup was made. Whatever was revoked or changed since is good again. Sessions and tokens end all the same."`
+	TrustCredentials bool   `help:"Let passwords, client secrets, public clients, API keys, grants and webhooks be as they were when the backup was made. Whatever was revoked or changed since is good again. Sessions and tokens end all the same."`
 	Quiet            bool   `short:"q" help:"Show no progress."`
 }
 
@@ -87,7 +87,7 @@ func (c *restoreCmd) Run(ctx context.Context, t *terminal) error {
 		fmt.Fprintf(t.out, "made %s in %s: take each to its machine, and start all\n", strings.Join(c.Members, ", "), c.Data)
 	}
 	if !c.TrustCredentials {
-		fmt.Fprintln(t.out, "passwords, client secrets and API keys wait for new ones; knell user passwd NAME --data DIR lets an administrator in")
+		fmt.Fprintln(t.out, "passwords, client secrets and API keys wait for new ones, public clients to be enabled; knell user passwd NAME --data DIR lets an administrator in")
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ type tokenFlags struct {
 	PasswordGrant  bool          `env:"KNELL_PASSWORD_GRANT" help:"Let clients log users in with name and password at /token; for first parties only."`
 	Basic          bool          `env:"KNELL_BASIC" help:"Take user name and password with any request (HTTP Basic), beside access tokens and API keys; the same on all replicas."`
 	HashWorkers    int           `env:"KNELL_HASH_WORKERS" default:"0" help:"Passwords hashed at the same time; 0: as many as leave room for verification."`
-	TrustedProxies []network     `env:"KNELL_TRUSTED_PROXIES" placeholder:"ADDR" help:"Addresses or ranges of proxies whose X-Forwarded-For is believed."`
+	TrustedProxies []network     `env:"KNELL_TRUSTED_PROXIES" placeholder:"ADDR" help:"Addresses or ranges of proxies whose X-Forwarded-For, X-Request-Id and traceparent are believed."`
 }
 
 // clusterFlags are the settings of the log and of what the replicas share.

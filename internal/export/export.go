@@ -12,10 +12,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/knell-auth/knell/internal/durable"
 )
 
 // Format is what a file is at its end.
@@ -133,7 +134,7 @@ func (f *File) writePlan() error {
 	}); err != nil {
 		return err
 	}
-	return moveSynced(temp, f.planPath())
+	return durable.Rename(temp, f.planPath())
 }
 
 // recover finds the last whole event of the part, and cuts off what comes behind it: half a line, or what a file system made of one that
@@ -236,7 +237,7 @@ func (f *File) rename(whole string) error {
 	if err := os.Remove(f.planPath()); err != nil {
 		return err
 	}
-	return moveSynced(whole, f.path)
+	return durable.Rename(whole, f.path)
 }
 
 // Close leaves the part as it is, for somebody to go on with.
@@ -265,16 +266,4 @@ func writeSynced(path string, write func(io.Writer) error) error {
 		return errors.Join(err, f.Close(), os.Remove(path))
 	}
 	return errors.Join(f.Sync(), f.Close())
-}
-
-// moveSynced gives a file its name, and brings that to the disk.
-func moveSynced(from, to string) error {
-	if err := os.Rename(from, to); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(to))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

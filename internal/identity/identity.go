@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/knell-auth/knell/internal/durable"
 )
 
 // Names of files. Those of a replica are what `knell serve --identity` looks for.
@@ -45,6 +47,7 @@ type Cluster struct {
 	Replicas []Member `json:"replicas"`
 	Joined   []Member `json:"joined,omitempty"`  // replicas without a copy of the log
 	Servers  []Member `json:"servers,omitempty"` // NATS servers elsewhere; none: the replicas keep the log
+	Trim     bool     `json:"trim,omitempty"`    // there the replicas may remove what the log can do without
 	Changing bool     `json:"changing"`          // what was before a new authority or secret is still accepted
 	Pending  *Pending `json:"pending,omitempty"` // nil: all of the last change was made
 }
@@ -170,7 +173,7 @@ func Init(dir string, c Cluster, config func(c *Cluster, server string) string) 
 	if err := s.save(); err != nil {
 		return nil, err
 	}
-	if err := os.Rename(work, dir); err != nil {
+	if err := durable.Rename(work, dir); err != nil {
 		return nil, err
 	}
 	s.dir = dir
@@ -236,17 +239,8 @@ func (s *Store) path(elem ...string) string {
 // write replaces a file: whoever reads it gets the old one or the new one, whole. Only its owner can read it.
 func (s *Store) write(data []byte, elem ...string) error {
 	path := s.path(elem...)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := durable.MakeDir(filepath.Dir(path)); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // with mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // fails after the rename, as it should
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return durable.WriteFile(path, data)
 }

@@ -106,6 +106,7 @@ var (
 	grantLag   = desc("knell_grant_lag_events", "Events that a reader over NATS has not acknowledged.", "grant")
 	grantHere  = desc("knell_grant_connections", "Connections of a reader to this replica.", "grant")
 	grantAcked = desc("knell_grant_acked_sequence", "Sequence up to which a reader has acknowledged.", "grant")
+	logCopy    = desc("knell_log_copy_current", "1 while this replica's copy of the log has all that it has applied, or it keeps none; 0 while the copy is behind.")
 	certExpiry = desc("knell_certificate_expiry_timestamp_seconds", "When a certificate in use expires, by what it is for.", "use")
 )
 
@@ -119,7 +120,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	}
 	for _, d := range []*prometheus.Desc{
 		verifications, refusals, logouts, barriers, unfinished, hashWait, steps, peerLag, peerHorizon, hookPaused, hookLag, hookFailing, hookSuccess,
-		grantLag, grantHere, grantAcked, certExpiry,
+		grantLag, grantHere, grantAcked, certExpiry, logCopy,
 	} {
 		out <- d
 	}
@@ -141,6 +142,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for _, s := range singles {
 		out <- prometheus.MustNewConstMetric(desc(s.name, s.help), s.kind, s.value(v))
 	}
+	out <- prometheus.MustNewConstMetric(logCopy, gauge, number(c.m.cfg.CopyCurrent == nil || c.m.cfg.CopyCurrent(context.Background())))
 	v.collect(out)
 	v.collectHooks(out, *source)
 	v.collectGrants(out, *source)

@@ -30,6 +30,8 @@ type Config struct {
 	Version string
 	// Expires returns when the certificates in use expire, by what they are for. Nil: there are none.
 	Expires func() map[string]time.Time
+	// CopyCurrent reports whether the replica's copy of the log has what the Source says that it has applied. Nil: there is no copy.
+	CopyCurrent func(ctx context.Context) bool
 }
 
 // Metrics are those of one replica. It is a Meter of package httpapi. Methods are safe for concurrent use.

@@ -85,7 +85,7 @@ func TestScrape(t *testing.T) {
 		t.Errorf("%s: %s", kind, body)
 	}
 	for _, line := range []string{
-		`knell_build_info{goversion="`, `knell_ready 1.0`, `knell_lease_remaining_seconds 3.0`, `knell_lease_age_seconds 2.0`, `knell_log_lag_messages 4.0`,
+		`knell_build_info{goversion="`, `knell_ready 1.0`, `knell_log_copy_current 1.0`, `knell_lease_remaining_seconds 3.0`, `knell_lease_age_seconds 2.0`, `knell_log_lag_messages 4.0`,
 		`knell_peer_lag_messages{peer="r2"} 2.0`, `knell_peer_horizon_seconds{peer="r3"} 0.0`, `knell_peers 1.0`,
 		`knell_logout_duration_seconds_bucket{le="1.0"} 3`, `knell_logout_duration_seconds_count 4`, `knell_logout_duration_seconds_sum 3.0`,
 		`knell_verify_refusals_total{reason="revoked"} 7.0`, `knell_hashing_wait_seconds_sum 1.0`, `knell_hashing_shed_total 3.0`,

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/knell-auth/knell/internal/durable"
 )
 
 // lockFile is the file whose lock says that a server has the directory.
@@ -23,7 +25,7 @@ const (
 
 // lockDir makes the data directory and takes its lock, which lasts as long as the file is open: it ends with the process.
 func lockDir(dir string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MakeDir(dir); err != nil {
 		return nil, fmt.Errorf("natsd: data directory: %w", err)
 	}
 	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
@@ -43,33 +45,6 @@ func lockDir(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("natsd: locking data directory %s: %w", dir, err)
 	}
 	return f, nil
-}
-
-// writeSynced replaces dir/name: after a crash there is the old file or the new one, whole. It returns once the new one
-// is on disk.
-func writeSynced(dir, name string, data []byte) error {
-	tmp, err := os.CreateTemp(dir, name+".tmp-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name()) // fails after the rename, as it should
-	_, err = tmp.Write(data)
-	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp.Name(), filepath.Join(dir, name)); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// syncDir makes the entries of dir durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // defaultMaxStore is what JetStream may use when nothing was said and the disk is large enough, in bytes.

@@ -3,6 +3,7 @@ package natsd
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -12,6 +13,7 @@ type Servers struct {
 	Name     string // of the cluster
 	Servers  []ExternalServer
 	Replicas []ExternalReplica
+	Trim     bool // the replicas may remove what the log can do without
 }
 
 // ExternalServer is one of them. Its routes are on the port 2000 above that for clients, as 6222 is above 4222.
@@ -69,7 +71,7 @@ func (s *Servers) Config(name string) string {
 	}
 	fmt.Fprintf(&b, "\njetstream {\n  store_dir: %q\n  sync_interval: always   # an acknowledged logout survives a power failure\n}\n", externalStore)
 	for i, r := range s.Replicas {
-		writeRights(&b, i, r.Name)
+		writeRights(&b, i, r.Name, s.Trim)
 	}
 	fmt.Fprintf(&b, "\nsystem_account: %[1]s\naccounts {\n  %[1]s: {}\n  %[2]s: {\n    jetstream: enabled\n    users: [\n", systemAccount, Account)
 	for i, r := range s.Replicas {
@@ -85,8 +87,12 @@ func (s *Servers) Config(name string) string {
 func rightsOf(i int) string { return fmt.Sprintf("R%d", i+1) }
 
 // writeRights writes what a replica may do.
-func writeRights(b *strings.Builder, i int, name string) {
+func writeRights(b *strings.Builder, i int, name string, trim bool) {
 	r := replicaRights(name)
+	if purge := apiPrefix + "STREAM.PURGE." + StreamName; trim {
+		r.Publish.Allow = append(r.Publish.Allow, purge)
+		r.Publish.Deny = slices.DeleteFunc(r.Publish.Deny, func(s string) bool { return s == purge })
+	}
 	fmt.Fprintf(b, "\n# What the replica %s may do.\n%s: {\n  publish: {\n", name, rightsOf(i))
 	writeSubjects(b, name, "allow", r.Publish.Allow)
 	writeSubjects(b, name, "deny", r.Publish.Deny)

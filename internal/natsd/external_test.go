@@ -133,6 +133,13 @@ func TestDocumentedRights(t *testing.T) {
 	if got, want := documented(t), written.Config("n1"); got != want {
 		t.Errorf("documented:\n%s\nwritten:\n%s", got, want)
 	}
+	plain := written.Config("n1")
+	written.Trim = true
+	purge := `      "$JS.API.STREAM.PURGE.KNELL"   # see --retain` + "\n"
+	denied := strings.Index(plain, "deny:")
+	if trims := written.Config("n1"); strings.Index(plain, purge) < denied || strings.Index(trims, purge) > denied+len(purge) || strings.Count(trims, purge) != 1 {
+		t.Errorf("with the right to trim:\n%s", trims)
+	}
 	o := &server.Options{}
 	if err := o.ProcessConfigString(strings.NewReplacer("verify: true", "", "tls {", "authorization {",
 		`cert_file: "/etc/nats/route.pem", key_file: "/etc/nats/route-key.pem", ca_file: "/etc/nats/ca.pem", min_version: "1.3"`, "",

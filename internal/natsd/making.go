@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/knell-auth/knell/internal/durable"
 )
 
 // Making is a data directory in which a store is being made by something else than a replica. No replica starts on it before Release. After
@@ -74,10 +76,10 @@ func (m Making) Seal() error {
 		if err != nil || !e.IsDir() && !e.Type().IsRegular() {
 			return err
 		}
-		return syncDir(path) // which syncs a file as well
+		return durable.SyncDir(path)
 	})
 	if err == nil {
-		err = syncDir(m.Dir)
+		err = durable.SyncDir(m.Dir)
 	}
 	if err != nil {
 		return fmt.Errorf("natsd: writing the store to the disk: %w", err)
@@ -115,11 +117,11 @@ func writeMarker(dir string, m marker) error {
 	if err != nil {
 		return fmt.Errorf("natsd: marker: %w", err)
 	}
-	if err := writeSynced(dir, markerFile, append(data, '\n')); err != nil {
+	if err := durable.WriteFile(filepath.Join(dir, markerFile), append(data, '\n')); err != nil {
 		return fmt.Errorf("natsd: writing the marker: %w", err)
 	}
-	// The directory itself may be new.
-	if err := syncDir(filepath.Dir(filepath.Clean(dir))); err != nil {
+	// The directory may be new, and who made it been killed.
+	if err := durable.SyncDir(filepath.Dir(filepath.Clean(dir))); err != nil {
 		return fmt.Errorf("natsd: writing the marker: %w", err)
 	}
 	return nil

@@ -2,8 +2,11 @@ package replica
 
 import (
 	"context"
+	"log/slog"
+	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -13,6 +16,17 @@ type lateCopy struct {
 	natsServer
 	asked chan uint64 // up to where it has to be
 	whole chan struct{}
+}
+
+// heard passes log lines on, as long as there is room.
+type heard chan string
+
+func (h heard) Write(p []byte) (int, error) {
+	select {
+	case h <- string(p):
+	default:
+	}
+	return len(p), nil
 }
 
 // AwaitCopy implements natsServer.
@@ -29,11 +43,18 @@ func (l *lateCopy) AwaitCopy(ctx context.Context, seq uint64) bool {
 	}
 }
 
-// TestNotReadyBeforeTheCopy: a replica that holds a lease is not ready while its copy of the log lags: whoever restarts one replica after
-// the other would stop the next one too early. Local administration waits for nothing.
+// TestNotReadyBeforeTheCopy: a replica that holds a lease is not ready while its copy of the log lags, however long that takes: whoever
+// restarts one replica after the other would stop the next one too early. It says so at /readyz, in its log and in its metrics. All else
+// is answered.
 func TestNotReadyBeforeTheCopy(t *testing.T) {
 	late := &lateCopy{asked: make(chan uint64, 1), whole: make(chan struct{})}
 	cfg := standalone(t, t.TempDir())
+	told := make(chan string, 100)
+	cfg.Logger = slog.New(slog.NewTextHandler(heard(told), nil))
+	var err error
+	if cfg.Private, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
 	cfg.server = func(s natsServer) natsServer {
 		late.natsServer = s
 		return late
@@ -52,11 +73,24 @@ func TestNotReadyBeforeTheCopy(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Fatal("it has not asked for its copy of the log in time")
 	}
-	base := "http://" + cfg.Listener.Addr().String()
-	for path, want := range map[string]int{"/livez": 200, "/readyz": 503, "/verify": 503} {
+	base, private := "http://"+cfg.Listener.Addr().String(), "http://"+cfg.Private.Addr().String()
+	for said := ""; !strings.Contains(said, "copy of the log is behind"); {
+		select {
+		case said = <-told:
+		case <-time.After(30 * time.Second):
+			t.Fatal("nobody is told")
+		}
+	}
+	for path, want := range map[string]int{"/livez": 200, "/readyz": 503, "/verify": 401, "/status": 200} {
 		if got := get(t, http.DefaultClient, base+path).StatusCode; got != want {
 			t.Errorf("%s answers %d, want %d", path, got, want)
 		}
+	}
+	if _, body := read(t, base+"/readyz"); !strings.Contains(body, "copy of the log is not whole yet") {
+		t.Errorf("/readyz: %s", body)
+	}
+	if _, body := read(t, private+"/metrics"); !strings.Contains(body, "\nknell_log_copy_current 0\n") || !strings.Contains(body, "\nknell_ready 1\n") {
+		t.Errorf("metrics: %s", body)
 	}
 	select {
 	case <-r.Ready():
@@ -76,5 +110,8 @@ func TestNotReadyBeforeTheCopy(t *testing.T) {
 	}
 	if got := get(t, http.DefaultClient, base+"/readyz").StatusCode; got != 200 {
 		t.Errorf("/readyz answers %d", got)
+	}
+	if _, body := read(t, private+"/metrics"); !strings.Contains(body, "\nknell_log_copy_current 1\n") {
+		t.Errorf("metrics: %s", body)
 	}
 }

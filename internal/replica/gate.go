@@ -7,10 +7,12 @@ import (
 	"sync/atomic"
 )
 
-// gate answers for a replica that has no node yet, and makes /readyz red while it stops. The zero gate is shut.
+// gate answers for a replica that has no node yet, and makes /readyz red while its copy of the log is not whole and while it stops. The
+// zero gate is shut.
 type gate struct {
 	handler  atomic.Pointer[http.Handler]
 	draining atomic.Bool
+	lags     atomic.Bool            // the copy of the log is not whole yet
 	waits    atomic.Pointer[string] // what the start waits for
 	active   atomic.Int64           // requests in progress
 }
@@ -21,6 +23,12 @@ func (g *gate) tell(text string) { g.waits.Store(&text) }
 // open lets requests through to h.
 func (g *gate) open(h http.Handler) { g.handler.Store(&h) }
 
+// lag makes /readyz red until complete is called.
+func (g *gate) lag() { g.lags.Store(true) }
+
+// complete notes that the copy of the log is whole.
+func (g *gate) complete() { g.lags.Store(false) }
+
 // drain makes /readyz red for good.
 func (g *gate) drain() { g.draining.Store(true) }
 
@@ -29,14 +37,19 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.active.Add(1)
 	defer g.active.Add(-1)
 	h := g.handler.Load()
-	if g.draining.Load() {
+	spare := r.Context().Value(spareKey{}) != nil
+	if g.draining.Load() || spare {
 		// Whoever keeps connections asks elsewhere next time. One that is in use when it is closed may swallow a request, and a POST is
 		// not repeated.
 		w.Header().Set("Connection", "close")
 	}
 	switch {
+	case spare && r.URL.Path != "/readyz" && r.URL.Path != "/livez":
+		unavailable(w, "this replica has too many connections")
 	case r.URL.Path == "/readyz" && g.draining.Load():
 		unavailable(w, "this replica is stopping")
+	case r.URL.Path == "/readyz" && h != nil && g.lags.Load():
+		unavailable(w, "this replica serves, but its copy of the log is not whole yet: do not stop another replica before it is")
 	case h != nil:
 		(*h).ServeHTTP(w, r)
 	case r.URL.Path == "/livez":

@@ -1,7 +1,10 @@
 package replica
 
 import (
+	"context"
+	"crypto/tls"
 	"net"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +20,9 @@ func connectionsFor(files uint64) int {
 	return int(max(1, min(files-reserve, maxConnections)))
 }
 
+// maxSpare is the number of connections beyond those that are there for whoever asks for the replica's health.
+const maxSpare = 256
+
 // limited returns l with as many connections at a time as the limit of open files allows.
 func limited(l net.Listener) net.Listener {
 	n := maxConnections
@@ -24,36 +30,69 @@ func limited(l net.Listener) net.Listener {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil {
 		n = connectionsFor(uint64(files.Cur))
 	}
-	return &limitedListener{Listener: l, slots: make(chan struct{}, n), closed: make(chan struct{})}
+	spare := max(1, min(n/8, maxSpare))
+	return &limitedListener{Listener: l, slots: make(chan struct{}, max(1, n-spare)), most: spare}
 }
 
-// limitedListener accepts a connection when there is a slot for it. Meanwhile the others wait in the backlog of the system.
+// limitedListener gives a connection a slot if there is one. Others are spare: on them, the health of the replica is asked for and nothing
+// else, or whoever takes all connections would have load balancers take the replica for dead. Of those the newest are kept.
 type limitedListener struct {
 	net.Listener
-	slots  chan struct{} // holds one for each open connection
-	once   sync.Once     // closes closed
-	closed chan struct{}
+	slots chan struct{} // holds one for each open connection
+
+	mu    sync.Mutex
+	spare []*limitedConn // the oldest first; guarded by mu
+	most  int            // of them
 }
 
 // Accept implements net.Listener.
 func (l *limitedListener) Accept() (net.Conn, error) {
-	select {
-	case l.slots <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-	c, err := l.Listener.Accept()
+	inner, err := l.Listener.Accept()
 	if err != nil {
-		<-l.slots
 		return nil, err
 	}
-	return &limitedConn{Conn: c, release: sync.OnceFunc(func() { <-l.slots })}, nil
+	select {
+	case l.slots <- struct{}{}:
+		return &limitedConn{Conn: inner, release: sync.OnceFunc(func() { <-l.slots })}, nil
+	default:
+	}
+	c := &limitedConn{Conn: inner, spare: true}
+	c.release = sync.OnceFunc(func() { l.forget(c) })
+	if oldest := l.keep(c); oldest != nil {
+		oldest.Close()
+	}
+	return c, nil
 }
 
-// Close implements net.Listener.
-func (l *limitedListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
+// keep counts a spare connection, and returns one that has to go for it, or nil.
+func (l *limitedListener) keep(c *limitedConn) (oldest *limitedConn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.spare) >= l.most {
+		oldest = l.spare[0]
+	}
+	l.spare = append(l.spare, c)
+	return oldest
+}
+
+func (l *limitedListener) forget(c *limitedConn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.spare = slices.DeleteFunc(l.spare, func(other *limitedConn) bool { return other == c })
+}
+
+// spareKey is in the context of requests that came on a spare connection.
+type spareKey struct{}
+
+// markSpare returns the context of a connection.
+func markSpare(ctx context.Context, c net.Conn) context.Context {
+	if secure, ok := c.(*tls.Conn); ok {
+		c = secure.NetConn()
+	}
+	if limited, ok := c.(*limitedConn); ok && limited.spare {
+		return context.WithValue(ctx, spareKey{}, true)
+	}
+	return ctx
 }
 
 // limitedConn is a connection that gives its slot back. It can gather what is written, so that it is sent with one system call, in one
@@ -61,6 +100,7 @@ func (l *limitedListener) Close() error {
 type limitedConn struct {
 	net.Conn
 	release func()
+	spare   bool
 
 	// Of the goroutine that writes.
 	gathers bool

@@ -2,9 +2,12 @@ package replica
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
+	"net/http"
+	"runtime"
 	"testing"
 )
 
@@ -16,55 +19,64 @@ func TestConnectionsFor(t *testing.T) {
 	}
 }
 
-// TestLimit: a connection beyond the limit is accepted when another one is closed, however often that is, and a listener
-// that is full can be closed.
-func TestLimit(t *testing.T) {
+// TestHealthUnderFlood: whoever takes all connections and holds them keeps nobody from asking for the health of the replica, however many
+// more there are; all else is 503 until a connection is given back.
+func TestHealthUnderFlood(t *testing.T) {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &limitedListener{Listener: inner, slots: make(chan struct{}, 2), closed: make(chan struct{})}
-	accepted, failed := make(chan net.Conn), make(chan error)
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				failed <- err
-				return
-			}
-			accepted <- c
+	l := &limitedListener{Listener: inner, slots: make(chan struct{}, 2), most: 3}
+	g := &gate{}
+	g.open(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	accepted := make(chan struct{}, 100)
+	s := &http.Server{Handler: g, ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+		accepted <- struct{}{}
+		return markSpare(ctx, c)
+	}}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(l) }()
+	defer func() {
+		s.Close()
+		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
 		}
 	}()
-	for range 4 {
-		c, err := net.Dial("tcp", inner.Addr().String())
-		if err != nil {
-			t.Fatal(err)
+	hold := func(n int) (list []net.Conn) {
+		for range n {
+			c, err := net.Dial("tcp", inner.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.Close() })
+			list = append(list, c)
+			<-accepted
 		}
-		defer c.Close()
+		return list
 	}
-	open := []net.Conn{<-accepted, <-accepted}
-	select {
-	case <-accepted:
-		t.Fatal("a third connection of two was accepted")
-	case l.slots <- struct{}{}:
-		t.Fatal("there is a free slot")
-	default:
+	ask := func(path string, want int, closed bool) {
+		t.Helper()
+		client := &http.Client{Transport: &http.Transport{}}
+		resp := get(t, client, "http://"+inner.Addr().String()+path)
+		if resp.StatusCode != want || resp.Close != closed {
+			t.Errorf("%s: %d, closed %t; want %d, %t", path, resp.StatusCode, resp.Close, want, closed)
+		}
+		client.CloseIdleConnections()
 	}
-	open[0].Close()
-	open[0].Close() // gives nothing back
-	open[0] = <-accepted
-	if len(l.slots) != 2 {
-		t.Errorf("%d slots are taken, want 2", len(l.slots))
+	slots := hold(2)
+	for range 2 {
+		ask("/readyz", 204, true)
+		ask("/livez", 204, true)
+		ask("/verify", 503, true)
+		hold(20) // of which the newest are kept
 	}
-	if err := l.Close(); err != nil {
-		t.Error(err)
-	}
-	if err := <-failed; !errors.Is(err, net.ErrClosed) {
-		t.Errorf("accepting on a closed listener: %v", err)
-	}
-	for _, c := range open {
+	for _, c := range slots {
 		c.Close()
 	}
+	for len(l.slots) > 0 { // until the server has noticed
+		runtime.Gosched()
+	}
+	ask("/verify", 204, false)
 }
 
 // TestGather: what is gathered arrives in order and at Send, whatever becomes of a short piece's memory meanwhile; then nothing is kept.

@@ -53,7 +53,7 @@ type Replica struct {
 	log  *slog.Logger
 	gate gate // before the HTTP surface
 
-	ready chan struct{} // closed when the replica serves
+	ready chan struct{} // closed when the replica serves and its copy of the log is whole
 	failure
 	telemetry
 
@@ -117,7 +117,7 @@ type natsServer interface {
 }
 
 // Start begins to start a replica and returns at once: HTTP is answered from now on, green on /livez, 503 on the rest
-// until the node holds its first lease. The caller has to Close it, whatever becomes of it.
+// until the node holds its first lease, and on /readyz until its copy of the log is whole as well. The caller has to Close it, whatever becomes of it.
 func Start(cfg Config) *Replica {
 	headroom()
 	if cfg.Logger == nil {
@@ -130,6 +130,8 @@ func Start(cfg Config) *Replica {
 	r.streams.ctx, r.streams.end = context.WithCancel(r.requests.ctx)
 	r.http = httpapi.Server("", &r.gate)
 	r.http.BaseContext = func(net.Listener) context.Context { return r.requests.ctx }
+	gathers := r.http.ConnContext
+	r.http.ConnContext = func(ctx context.Context, c net.Conn) context.Context { return markSpare(gathers(ctx, c), c) }
 	r.http.ErrorLog = connectionLog(r.log, cfg.Node.Recording)
 	if err := r.watch(); err != nil {
 		r.fail(err)
@@ -157,13 +159,18 @@ func (r *Replica) run(ctx context.Context) {
 		}
 		return
 	}
-	close(r.ready)
+	whole := make(chan struct{})
+	r.work.Go(func() { r.awaitCopy(ctx, whole) })
 	look := time.NewTicker(copyEvery)
 	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-whole:
+			whole = nil
+			r.gate.complete()
+			close(r.ready)
 		case <-r.node.Fenced():
 			r.fail(fmt.Errorf("the replica has fenced itself: %s", r.node.Status().Fenced))
 			return
@@ -240,39 +247,9 @@ func (r *Replica) bringUp(ctx context.Context) error {
 	if r.local != nil {
 		r.local.gate.open(httpapi.NewLocal(r.node, httpCfg))
 	}
-	r.awaitCopy(ctx)
+	r.gate.lag()
 	r.gate.open(httpapi.New(r.node, httpCfg))
 	return r.openTap(ctx)
-}
-
-// copyPatience bounds how long a replica that holds a lease waits for its copy of the log.
-const copyPatience = 30 * time.Second
-
-// awaitCopy waits until this replica's copy of the log counts for the majority. Whoever restarts one replica after the other takes
-// its /readyz for the word that the next one may go: two of three copies would be away if it came before.
-func (r *Replica) awaitCopy(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, copyPatience)
-	defer cancel()
-	if !r.server.AwaitCopy(ctx, r.node.Status().Applied) && !errors.Is(ctx.Err(), context.Canceled) {
-		r.log.Warn("this replica's copy of the log still lags; it serves, but do not stop another replica before its copy is whole", "waited", copyPatience)
-	}
-}
-
-// copyGrace is how long a message may take to the copy that this replica has applied: it arrives on another way.
-const copyGrace = 250 * time.Millisecond
-
-// logCopy says how this replica's copy of the log stands: "current"; "behind", so that the others may not be able to do without one
-// more; or "" when there is none.
-func (r *Replica) logCopy() string {
-	if _, ok := r.server.CopyEnd(); !ok {
-		return ""
-	}
-	ctx, cancel := context.WithTimeout(r.requests.ctx, copyGrace)
-	defer cancel()
-	if !r.server.AwaitCopy(ctx, r.node.Status().Applied) {
-		return "behind"
-	}
-	return "current"
 }
 
 // serve runs an HTTP server until it is shut down.
@@ -290,7 +267,7 @@ func (r *Replica) fail(err error) {
 	})
 }
 
-// Ready returns a channel that is closed when the replica serves.
+// Ready returns a channel that is closed when the replica serves and its copy of the log is whole.
 func (r *Replica) Ready() <-chan struct{} { return r.ready }
 
 // Failed returns a channel that is closed when the replica will not serve any more before it is started again.

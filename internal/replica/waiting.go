@@ -15,7 +15,7 @@ const (
 	patience     = 5 * time.Second // before the first line
 	repeatEvery  = time.Minute     // between two lines
 	lookEvery    = 500 * time.Millisecond
-	waitsForNode = "it reads the log and holds no lease, or its copy of the log is not whole yet"
+	waitsForNode = "it reads the log and holds no lease yet"
 )
 
 // peerCounter knows the other servers of a cluster.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/knell-auth/knell/events"
+	"github.com/knell-auth/knell/internal/durable"
 	"github.com/knell-auth/knell/internal/natsd"
 	"github.com/knell-auth/knell/node"
 )
@@ -52,7 +53,7 @@ func Adopt(ctx context.Context, source, version string, t Target, step Step) err
 
 // copyFrom makes the directories of the log of a server and seals them. The server keeps others from the log meanwhile.
 func (t *Target) copyFrom(ctx context.Context, s *natsd.Server, version string, dirs []natsd.Making, step Step) error {
-	if err := os.MkdirAll(t.Dir, 0o700); err != nil {
+	if err := durable.MakeDir(t.Dir); err != nil {
 		return err
 	}
 	f, err := os.CreateTemp(t.Dir, ".adopting-*")

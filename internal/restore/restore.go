@@ -53,36 +53,28 @@ func (t *Target) directories(id string) []natsd.Making {
 	return list
 }
 
-// Restored is what came of a Restore.
-type Restored struct {
-	node.BackupInfo
-	New events.ID // the epoch that begins; zero when an earlier attempt had come as far as that it only had to be released
-}
-
 // Restore makes a log of the backup in a file, with an event at its end that begins a new epoch. trusted: see events.Restored. Nothing is
-// written before the whole backup was found good. A directory that is not empty is natsd.ErrNotEmpty.
-func Restore(ctx context.Context, file string, t Target, trusted bool, step Step) (Restored, error) {
+// written before the whole backup was found good. A directory that is not empty is natsd.ErrNotEmpty. It returns what was in the backup.
+func Restore(ctx context.Context, file string, t Target, trusted bool, step Step) (node.BackupInfo, error) {
 	f, size, err := open(file)
 	if err != nil {
-		return Restored{}, err
+		return node.BackupInfo{}, err
 	}
 	defer f.Close()
 	step(0, "checking the backup")
-	var done Restored
-	if done.BackupInfo, err = Check(ctx, f, size); err != nil {
-		return done, err
+	info, err := Check(ctx, f, size)
+	if err != nil {
+		return info, err
 	}
-	id := fmt.Sprintf("%s/%d/%t/%d/%s", done.Digest, done.Created.Unix(), trusted, t.Copies, t.Cluster)
+	id := fmt.Sprintf("%s/%d/%t/%d/%s", info.Digest, info.Created.Unix(), trusted, t.Copies, t.Cluster)
 	dirs := t.directories(id)
 	if sealed, released := stateOf(dirs); sealed && !released {
-		return done, release(dirs, t.Cluster)
+		return info, release(dirs, t.Cluster)
 	}
-	event := done.Restored(t.names()[0], trusted)
-	if err := t.fill(ctx, dirs, f, size, event, step); err != nil {
-		return done, err
+	if err := t.fill(ctx, dirs, f, size, info.Restored(t.names()[0], trusted), step); err != nil {
+		return info, err
 	}
-	done.New = event.Epoch
-	return done, release(dirs, t.Cluster)
+	return info, release(dirs, t.Cluster)
 }
 
 // open returns a file and its size.

@@ -14,8 +14,8 @@ const (
 
 // leaves import no package of ours.
 var leaves = []string{
-	"internal/backup", "internal/balance", "internal/canary", "internal/doctor", "internal/export", "internal/extauthz", "internal/fence", "internal/identity",
-	"internal/limit", "internal/merkle", "internal/natsd", "internal/password", "internal/revoke", "internal/structure", "internal/tap",
+	"internal/backup", "internal/balance", "internal/canary", "internal/doctor", "internal/durable", "internal/extauthz", "internal/fence",
+	"internal/limit", "internal/merkle", "internal/password", "internal/revoke", "internal/structure", "internal/tap",
 	"internal/token", "internal/tracing", "internal/trail", "internal/webhook",
 }
 
@@ -33,11 +33,12 @@ var places = []struct {
 	{name: "httpapi", may: []string{"node", "events", "internal/limit"}},
 	{name: "internal/metrics", may: []string{"node"}},
 	{name: "internal/audit", may: []string{"events", "internal/merkle"}},
-	{name: "internal/natsd", nats: true},
+	{name: "internal/natsd", may: []string{"internal/durable"}, nats: true},
 	{name: "internal/tap", nats: true},
-	{name: "internal/identity", nats: true},
+	{name: "internal/identity", may: []string{"internal/durable"}, nats: true},
+	{name: "internal/export", may: []string{"internal/durable"}},
 	{name: "internal/replica", may: []string{"..."}, nats: true},
-	{name: "internal/restore", may: []string{"events", "node", "internal/backup", "internal/natsd"}},
+	{name: "internal/restore", may: []string{"events", "node", "internal/backup", "internal/durable", "internal/natsd"}},
 	{name: "internal/release"},
 	{name: "cmd/knell", may: append([]string{"..."}, loadTester...), nats: true},
 	{name: "cluster-test/...", may: []string{"...", "cluster-test/..."}, nats: true},
@@ -47,7 +48,7 @@ var places = []struct {
 var loadTester = []string{"cluster-test/cluster", "cluster-test/fault", "cluster-test/history", "cluster-test/load", "cluster-test/report"}
 
 // parts are the leaves that node is made of.
-var parts = []string{"internal/backup", "internal/fence", "internal/limit", "internal/merkle", "internal/password", "internal/revoke", "internal/token", "internal/webhook"}
+var parts = []string{"internal/backup", "internal/durable", "internal/fence", "internal/limit", "internal/merkle", "internal/password", "internal/revoke", "internal/token", "internal/webhook"}
 
 // inTests lists what _test files of packages other than leaves may import besides.
 var inTests = append([]string{"events", "events/eventstest", "internal/natsd", "internal/canary", "internal/metrics", "internal/tracing"}, parts...)

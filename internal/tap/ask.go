@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -53,7 +54,7 @@ func pull(body []byte) ([]byte, error) {
 // acknowledge returns what a reader says about an event, if there is anything to it: numbers are how often it was delivered, its
 // sequence in the log, its number among the deliveries, a time, and how many are to come. JetStream takes the number among the deliveries as
 // it is told: were it that of an earlier connection, which a client may acknowledge late, all acknowledgements up to there would come to
-// nothing. What is beyond what this connection has delivered is therefore not acknowledged, and comes again.
+// nothing. What this connection has not delivered under that number is therefore not acknowledged, and comes again.
 func (c *session) acknowledge(subject, numbers string, body []byte) (to string, text []byte, err error) {
 	var n [5]uint64
 	words := strings.Split(numbers, ".")
@@ -76,13 +77,55 @@ func (c *session) acknowledge(subject, numbers string, body []byte) (to string, 
 	default:
 		err = c.wait(1)
 	}
-	if err != nil || c.rewound && (seq > c.sent.seq.Load() || count > c.sent.count.Load()) || count > seq {
+	if err != nil || c.rewound && !c.sent.has(count, seq) || count > seq {
 		return "", nil, err
 	}
 	if plain {
 		c.acked = max(c.acked, seq)
+		c.sent.forget(count)
 	}
 	return subject, body, nil
+}
+
+// deliveries are the sequences of what a connection has delivered, from the newest on that was acknowledged: as many as JetStream sends
+// without an acknowledgement. The zero value has none.
+type deliveries struct {
+	mu    sync.Mutex
+	first uint64   // number of seqs[0] among the deliveries
+	seqs  []uint64 // the next ones have the next numbers
+}
+
+// add adds the newest ones, of which the last is the delivery count.
+func (d *deliveries) add(count uint64, seqs []uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.seqs) == 0 {
+		d.first = count + 1 - uint64(len(seqs))
+	}
+	d.seqs = append(d.seqs, seqs...)
+}
+
+// has reports whether the delivery count was that of the event seq, or both lie before what was acknowledged, where they do nothing.
+func (d *deliveries) has(count, seq uint64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch i := count - d.first; {
+	case len(d.seqs) == 0:
+		return false
+	case count < d.first:
+		return seq < d.seqs[0]
+	default:
+		return i < uint64(len(d.seqs)) && d.seqs[i] == seq
+	}
+}
+
+// forget drops what comes before a delivery.
+func (d *deliveries) forget(count uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if i := count - d.first; count >= d.first && i < uint64(len(d.seqs)) {
+		d.first, d.seqs = count, d.seqs[i:]
+	}
 }
 
 // A pace lets so many things through at once, and so many a second in the long run. The zero value is fresh.

@@ -45,6 +45,10 @@ func TestAcknowledge(t *testing.T) {
 		{"1.99.10.17.0", "+TERM why", true, "sent"},
 		{"1.80.70.17.0", "", false, "sent"}, // of the connection before, and nothing was asked for yet
 		{"1.80.70.17.0", "", true, ""},
+		{"1.94.5.17.0", "", true, "sent"},
+		{"1.94.4.17.0", "", true, ""}, // of an earlier one that began elsewhere: what it acknowledges is delivered here under another number
+		{"1.91.9.17.0", "", true, ""},
+		{"1.91.9.17.0", "-NAK", true, ""},
 		{"1.99.11.17.0", "", true, ""},
 		{"1.100.10.17.0", "", true, ""},
 		{"1.99.9223372036854775807.17.0", "", false, ""},
@@ -61,8 +65,8 @@ func TestAcknowledge(t *testing.T) {
 		s, _ := reading(t, "")
 		s.rewound = c.rewound
 		if c.rewound {
-			s.sent.count.Store(10)
-			s.sent.seq.Store(99)
+			s.sent.add(4, []uint64{90, 91, 92, 93})
+			s.sent.add(10, []uint64{94, 95, 96, 97, 98, 99})
 		}
 		subject := "$JS.ACK.KNELL.siem-9." + c.numbers
 		to, text, err := s.request(subject, []byte(c.body))
@@ -73,6 +77,28 @@ func TestAcknowledge(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s %q: %q, want %q (%q, %q, %v)", c.numbers, c.body, got, c.want, to, text, err)
 		}
+	}
+}
+
+// TestDeliveriesAreForgotten: what was acknowledged takes no memory, but for the newest, which may be acknowledged again.
+func TestDeliveriesAreForgotten(t *testing.T) {
+	s, _ := reading(t, "")
+	s.rewound = true
+	for i := range uint64(100_000) {
+		count, seq := i+1, 3*i+90
+		s.sent.add(count, []uint64{seq})
+		if i%1000 != 0 {
+			continue
+		}
+		for _, back := range []uint64{0, 0, min(i, 1)} { // and one that comes late, for whose answer a client may wait
+			count, seq := count-back, seq-3*back
+			if to, _, err := s.request(fmt.Sprintf("$JS.ACK.KNELL.siem-9.1.%d.%d.17.0", seq, count), nil); to == "" || err != nil {
+				t.Fatalf("delivery %d: %q, %v", count, to, err)
+			}
+		}
+	}
+	if n := cap(s.sent.seqs); n > 5000 {
+		t.Errorf("room for %d sequences", n)
 	}
 }
 

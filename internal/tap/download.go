@@ -32,8 +32,8 @@ func (c *session) download() (err error) {
 		}
 		have := buf[:kept+n]
 		whole, verdict := c.pos.whole(have)
-		c.sent.count.Store(c.pos.count)
-		c.sent.seq.Store(c.pos.seq)
+		c.sent.add(c.pos.count, c.pos.fresh)
+		c.pos.fresh = c.pos.fresh[:0]
 		c.out.add(have[:whole])
 		if verdict != nil {
 			return verdict
@@ -141,6 +141,8 @@ func (c *session) send(messages []byte) error {
 type order struct {
 	count uint64 // deliveries since the consumer was made to begin
 	seq   uint64 // of the newest event in the log
+
+	fresh []uint64 // sequences up to there that nobody has taken
 }
 
 // errOrder: JetStream sent events elsewhere, or some again.
@@ -222,6 +224,7 @@ func (o *order) follow(reply []byte) error {
 		return fmt.Errorf("%w: delivery %d with sequence %d, after %d with %d", errOrder, count, seq, o.count, o.seq)
 	}
 	o.count, o.seq = count, seq
+	o.fresh = append(o.fresh, seq)
 	return nil
 }
 

@@ -12,7 +12,6 @@ import (
 	"net"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nkeys"
@@ -31,7 +30,7 @@ type session struct {
 	pos order
 	out outbox
 
-	sent struct{ count, seq atomic.Uint64 } // pos, for the loop that reads commands, before the reader has it
+	sent deliveries // as of pos, for the loop that reads commands, before the reader has them
 
 	// Of the loop that reads commands.
 	rewound bool                // the consumer was made to begin after what was acknowledged

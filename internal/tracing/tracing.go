@@ -119,12 +119,19 @@ func (t *Tracer) Record(parent, name string, began, ended time.Time, attributes 
 	span.End(trace.WithTimestamp(ended))
 }
 
-// Request begins the span of a request, below the one that its traceparent names if it has one, and returns a context that is in it.
+// Request begins the span of a request and returns a context that is in it. The span that its traceparent names is its parent, and decides
+// whether it is recorded, if the one who sent it is believed. Otherwise a trace begins here, by our own sampler, and is linked to that span.
 // method is a known one, and route the pattern, not the path: nothing that a client made up. What is returned ends it.
-func (t *Tracer) Request(r *http.Request, method, route string) (ctx context.Context, end func(status int)) {
-	ctx = t.w3c.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-	ctx, span := t.tracer.Start(ctx, method+" "+route, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
-		attribute.String("http.request.method", method), attribute.String("http.route", route)))
+func (t *Tracer) Request(r *http.Request, method, route string, believed bool) (ctx context.Context, end func(status int)) {
+	options := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+		attribute.String("http.request.method", method), attribute.String("http.route", route))}
+	ctx = r.Context()
+	if parent := t.w3c.Extract(ctx, propagation.HeaderCarrier(r.Header)); believed {
+		ctx = parent
+	} else if link := trace.LinkFromContext(parent); link.SpanContext.IsValid() {
+		options = append(options, trace.WithLinks(link))
+	}
+	ctx, span := t.tracer.Start(ctx, method+" "+route, options...)
 	return ctx, func(status int) {
 		span.SetAttributes(attribute.Int("http.response.status_code", status))
 		if status >= 500 {

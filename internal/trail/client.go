@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,6 +27,10 @@ type Client struct {
 	Interrupted func(why error)
 	// Patience is for how long attempts are repeated that all fail. Zero: for ever.
 	Patience time.Duration
+	// Unknown is the same while nobody has answered at all: there may be nobody at the address. Zero: as Patience.
+	Unknown time.Duration
+
+	answered atomic.Bool // somebody has
 }
 
 // Event is one event as a replica tells it. It is valid until the function that it was given to returns.
@@ -134,8 +139,8 @@ func (b *backoff) wait(ctx context.Context, err error) error {
 	}
 	if b.since.IsZero() {
 		b.since = time.Now()
-	} else if b.c.Patience > 0 && time.Since(b.since) > b.c.Patience {
-		return fmt.Errorf("gave up after %v: %w", b.c.Patience, err)
+	} else if patience := b.c.patience(); patience > 0 && time.Since(b.since) > patience {
+		return fmt.Errorf("gave up after %v: %w", patience, err)
 	}
 	if b.c.Interrupted != nil {
 		b.c.Interrupted(err)
@@ -152,6 +157,14 @@ func (b *backoff) wait(ctx context.Context, err error) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// patience is for how long attempts are repeated.
+func (c *Client) patience() time.Duration {
+	if c.Unknown > 0 && !c.answered.Load() {
+		return c.Unknown
+	}
+	return c.Patience
 }
 
 // get makes one request and returns the answer if it is 200. A token that is refused is asked for again, once: a file may have a newer one.
@@ -194,6 +207,9 @@ func (c *Client) send(ctx context.Context, path string, query url.Values, header
 		client = http.DefaultClient
 	}
 	resp, err := client.Do(req)
+	if err == nil {
+		c.answered.Store(true)
+	}
 	var u *url.Error
 	if errors.As(err, &u) {
 		err = u.Err // without the address, which the user has given

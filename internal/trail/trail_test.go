@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // answer is one answer of a scripted server.
@@ -205,5 +207,26 @@ func TestRead(t *testing.T) {
 	_, c = serve(t, answer{status: 200, body: "hello"})
 	if err := c.Read(t.Context(), nil, 5, 9, nil); err == nil || err.Error() != "this does not look like a replica of Knell" {
 		t.Error(err)
+	}
+}
+
+// TestNobodyThere: where nobody has answered, who asks soon hears that; where somebody has, it waits for longer.
+func TestNobodyThere(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	c := &Client{Base: "http://" + address, Patience: time.Hour, Unknown: 10 * time.Millisecond}
+	if _, err := c.End(t.Context()); err == nil || !strings.Contains(err.Error(), "gave up after 10ms") || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("nobody there: %v", err)
+	}
+	x := &exchange{answers: []answer{{status: 503}, {status: 503}, {status: 200, body: `{"applied":7,"epoch":"e"}`}}}
+	server := httptest.NewServer(x)
+	defer server.Close()
+	c = &Client{Base: server.URL, Patience: time.Hour, Unknown: time.Nanosecond}
+	if p, err := c.End(t.Context()); err != nil || p.Seq != 7 {
+		t.Errorf("somebody who is starting: %+v, %v", p, err)
 	}
 }
