@@ -48,6 +48,7 @@ func knell(t *testing.T, args ...string) *exec.Cmd {
 // is its standard input. It runs in $DIR, a directory of the script's own
 // that holds only the file secret; $BUSY is an address on which somebody listens.
 func TestScripts(t *testing.T) {
+	provesCommands(t)
 	here, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)

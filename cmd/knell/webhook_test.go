@@ -13,6 +13,7 @@ import (
 
 // TestWebhookCommands takes a webhook through its life on a replica that runs, and looks at it when none does.
 func TestWebhookCommands(t *testing.T) {
+	provesCommands(t)
 	var calls atomic.Int32
 	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		calls.Add(1)
