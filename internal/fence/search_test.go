@@ -140,6 +140,9 @@ const outside = RepeatWithoutBarrier | // node: TestRepeatedLogoutNeedsItsBarrie
 
 // Every rule is needed: without it, some world holds a violation.
 func TestSearchFindsMutants(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short")
+	}
 	in := map[Mutation]string{
 		NoLeaseCheck:              "one life",
 		CacheBeforeLease:          "one life",

@@ -47,7 +47,7 @@ func threeAndJoined(t *testing.T, lease time.Duration, change func(*Config)) (fi
 // TestJoinedStop: a replica that joined finishes the log-ins that it has begun before it leaves, also those whose hash takes longer than
 // its lease: the lease goes on, and the link to the log stays, until they have been answered.
 func TestJoinedStop(t *testing.T) {
-	const lease = 3 * time.Second
+	const lease = 2 * time.Second
 	hashing := make(chan struct{}, 2)
 	var block atomic.Pointer[chan struct{}]
 	first, joined := threeAndJoined(t, lease, func(cfg *Config) {
