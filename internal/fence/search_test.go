@@ -114,7 +114,7 @@ func worlds(depth int) map[string]rules {
 func TestSearchFindsNoViolation(t *testing.T) {
 	for name, r := range worlds(*depth) {
 		t.Run(name, func(t *testing.T) {
-			if testing.Short() && name != "one life" && name != "overlap" {
+			if testing.Short() && name != "one life" {
 				t.Skip("short")
 			}
 			res := explore(&r)
