@@ -185,21 +185,25 @@ func perform(
 
 // build compiles what was not given and returns what it made.
 func build(ctx context.Context, f *flags, scenarios []scenario.Scenario) (built []string, err error) {
+	compile := cluster.Build
+	if f.short && !f.rivals && f.failover == 0 { // nothing is measured
+		compile = cluster.BuildShort
+	}
 	if f.binary == "" && f.mutation == "" {
-		if f.binary, err = cluster.Build(ctx, f.dir, ""); err != nil {
+		if f.binary, err = compile(ctx, f.dir, ""); err != nil {
 			return built, err
 		}
 		built = append(built, f.binary)
 	}
 	broken := slices.ContainsFunc(scenarios, scenario.Scenario.Broken)
 	if f.broken == "" && (broken || f.mutation != "") {
-		if f.broken, err = cluster.Build(ctx, f.dir, "knell_break"); err != nil {
+		if f.broken, err = compile(ctx, f.dir, "knell_break"); err != nil {
 			return built, err
 		}
 		built = append(built, f.broken)
 	}
 	if f.next == "" && slices.ContainsFunc(scenarios, func(s scenario.Scenario) bool { return s.Upgrades }) {
-		if f.next, err = cluster.Build(ctx, f.dir, "knell_break,knell_next"); err != nil {
+		if f.next, err = compile(ctx, f.dir, "knell_break,knell_next"); err != nil {
 			return built, err
 		}
 		built = append(built, f.next)

@@ -232,6 +232,7 @@ func TestServerRestart(t *testing.T) {
 
 // A server that comes back with an older state of the same stream, as after a restored file system.
 func TestRolledBack(t *testing.T) {
+	t.Parallel()
 	for name, appends := range map[string]int{"shorter": 0, "as long": 3, "longer": 9} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -290,12 +290,14 @@ func mustAppend(t testing.TB, l *events.Log, node string) uint64 {
 }
 
 func TestConformance(t *testing.T) {
+	t.Parallel() // as others below that mostly wait
 	eventstest.Run(t, func(t *testing.T) eventstest.Cluster {
 		return newJetStream(t, []*server.Server{startServer(t, nil)}, events.Config{})
 	})
 }
 
 func TestConformanceCluster(t *testing.T) {
+	t.Parallel()
 	servers := startServers(t)
 	eventstest.Run(t, func(t *testing.T) eventstest.Cluster { return newJetStream(t, servers, events.Config{Replicas: 3}) })
 }

@@ -39,7 +39,7 @@ var passwords = map[string]string{
 func startNode(t testing.TB, name string, log *eventstest.Node, logger *slog.Logger, edit ...func(*node.Config)) *node.Node {
 	t.Helper()
 	cfg := node.Config{
-		Name: name, Dir: t.TempDir(), Log: log, Issuer: "https://knell.test", Audience: "api", Lease: 3 * time.Second, Logger: logger,
+		Name: name, Dir: eventstest.Dir(t), Log: log, Issuer: "https://knell.test", Audience: "api", Lease: 3 * time.Second, Logger: logger,
 		Password: password.Config{Queue: 256, MaxWait: 10 * time.Second, Params: password.Params{MemoryKiB: 8, Time: 1, Lanes: 1}},
 	}
 	for _, f := range edit {

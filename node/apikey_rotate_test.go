@@ -13,7 +13,7 @@ import (
 )
 
 func TestAPIKeyRotation(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubbleWith(t, seldom, func(t *testing.T, r *rig) {
 		ctx := context.Background()
 		u, _ := r.nodes["a"].UserByName("alice")
 		k, first := r.key(func(nk *NewAPIKey) { nk.Life = KeyForEver })
@@ -116,7 +116,7 @@ func TestAPIKeyRotationByACrowd(t *testing.T) {
 
 // No secret outlives its key, and a key that has expired gets none.
 func TestAPIKeyRotationEndsWithTheKey(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubbleWith(t, seldom, func(t *testing.T, r *rig) {
 		ctx := context.Background()
 		n := r.nodes["a"]
 		u, _ := n.UserByName("alice")

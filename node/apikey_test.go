@@ -158,7 +158,6 @@ func TestAPIKeyFollowsItsOwner(t *testing.T) {
 
 // A use is recorded once an hour, whatever number of replicas sees the key.
 func TestAPIKeyUseIsRecorded(t *testing.T) {
-	seldom := func(c *Config) { c.Lease = 25 * time.Second } // fewer beats
 	bubbleWith(t, seldom, func(t *testing.T, r *rig) {
 		u, _ := r.nodes["a"].UserByName("alice")
 		_, text := r.key(nil)

@@ -10,7 +10,7 @@ import (
 // A query costs each event no more comparisons than there are types, however long it is, and means the same.
 func TestTypesOfAQueryAreFew(t *testing.T) {
 	var list []string
-	for range 100 {
+	for range 3 {
 		for _, typ := range events.PublicTypes() {
 			for end := range len(typ) {
 				list = append(list, string(typ[:end+1]), "knell."+string(typ[:end+1]))

@@ -33,7 +33,7 @@ func TestClientSecretForm(t *testing.T) {
 // TestRandomSecretsCostNoHash: a secret that was made here needs none, is not reserved and not limited, and neither is what looks like
 // one, whatever client it is for.
 func TestRandomSecretsCostNoHash(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubbleWith(t, seldom, func(t *testing.T, r *rig) {
 		ctx := context.Background()
 		first, second := NewClientSecret(), NewClientSecret()
 		for _, c := range []NewClient{

@@ -166,7 +166,7 @@ func (r *rig) authenticates(secret string, good bool) {
 
 // A new secret is good at once everywhere; the old one for the overlap, and no longer.
 func TestRotateClientSecret(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubbleWith(t, seldom, func(t *testing.T, r *rig) {
 		ctx := context.Background()
 		r.service()
 		tok := must(r.nodes["a"].ClientToken(ctx, "svc", 0, nil, Origin{}))(t)

@@ -175,7 +175,7 @@ func TestCutOffReplicaRefusesCodes(t *testing.T) {
 
 // The request in a log-in page is read by every replica, for ten minutes, and cannot be altered.
 func TestSealedRequests(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubbleWith(t, seldom, func(t *testing.T, r *rig) {
 		req := r.app()
 		req.State = `a"<b>\u0000&`
 		sealed := r.nodes["a"].SealRequest(req)

@@ -12,7 +12,7 @@ import (
 
 // Who logs out after a pause wants the session to be over, refresh token and all.
 func TestExpiredTokenLogsOut(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubbleWith(t, seldom, func(t *testing.T, r *rig) {
 		ctx := context.Background()
 		for _, at := range []string{"a", "b"} { // b has never seen the token
 			tok := r.login("a")

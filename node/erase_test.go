@@ -155,6 +155,7 @@ func (r *rig) meet(req CodeRequest) (p person) {
 // replica remembers beside it. Ids of its sessions, which say nothing, are kept for as long as somebody may have a token of them.
 func TestDeletedUserLeavesNothing(t *testing.T) {
 	edit := func(c *Config) {
+		seldom(c)
 		c.Basic, c.RefreshIdle, c.SessionTTL = true, 10*time.Minute, 15*time.Minute
 		c.Remembered = Remembered{10 * time.Minute, 15 * time.Minute}
 	}

@@ -83,7 +83,7 @@ func have[P events.Payload](r *rig) (found []events.Event) {
 // Sixty guesses at three replicas at once are five guesses: those that are free. One more gets through while the others wait
 // for their turn, after the first delay.
 func TestParallelGuessesShareOneBudget(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubbleWith(t, seldom, func(t *testing.T, r *rig) {
 		before := r.checks()
 		wrong, limited, others := r.guessAtOnce(20, func(at string, i int) error {
 			return r.try(at, "alice", fmt.Sprint("wrong-password-", i), "192.0.2.1")

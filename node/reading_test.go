@@ -101,7 +101,7 @@ func TestEventsResumeAtAnotherReplica(t *testing.T) {
 
 // Filters: types by their beginning, a user's timeline, a session's timeline with what ended it, and time.
 func TestEventFilters(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubbleWith(t, seldom, func(t *testing.T, r *rig) {
 		ctx := context.Background()
 		alice, _ := r.nodes["a"].UserNamed("alice")
 		bob := r.user("bob", "a long enough one")

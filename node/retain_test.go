@@ -216,7 +216,7 @@ func TestOneClockTrimsNothing(t *testing.T) {
 // Events are not removed when they are kept for ever.
 func TestKeptForEver(t *testing.T) {
 	retained(t, func(t *testing.T, r *rig) {
-		time.Sleep(20 * time.Minute)
+		time.Sleep(3 * testAge)
 		if first := r.first(); first != 1 || r.verified("a") == 0 {
 			t.Errorf("the log begins at %d, the newest snapshot is at %d", first, r.verified("a"))
 		}
@@ -240,7 +240,7 @@ func TestTrimNeedsMajority(t *testing.T) {
 	for _, broken := range []fence.Mutation{0, fence.NoMajority} {
 		retained(t, func(t *testing.T, r *rig) {
 			tok := r.login("a")
-			time.Sleep(8 * time.Minute)
+			time.Sleep(3 * testAge)
 			if trimmed := r.first() > 1; trimmed != (broken != 0) {
 				t.Fatalf("without %v: trimmed is %v", broken, trimmed)
 			}

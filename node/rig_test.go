@@ -47,7 +47,7 @@ func bubble(t *testing.T, f func(t *testing.T, r *rig)) {
 }
 
 func newRig(t *testing.T) *rig {
-	r := &rig{t: t, base: t.TempDir(), log: eventstest.New(t), nodes: map[string]*Node{}, links: map[string]*eventstest.Node{}, dirs: map[string]string{}, out: io.Discard}
+	r := &rig{t: t, base: eventstest.Dir(t), log: eventstest.New(t), nodes: map[string]*Node{}, links: map[string]*eventstest.Node{}, dirs: map[string]string{}, out: io.Discard}
 	t.Cleanup(func() {
 		for _, n := range r.nodes {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)

@@ -62,7 +62,7 @@ func (r *rig) slowWays() map[string]slowWay {
 func TestHashOutlastsLease(t *testing.T) {
 	var hashing atomic.Pointer[func()] // what happens while a hash is computed, once
 	slow := func(c *Config) {
-		c.Basic = true
+		c.Basic, c.Lease = true, 15*time.Second // with few beats in all the minutes
 		c.Password.Before = func() {
 			if f := hashing.Swap(nil); f != nil {
 				(*f)()
@@ -99,7 +99,7 @@ func TestHashOutlastsLease(t *testing.T) {
 					t.Errorf("%s, %s: nothing was hashed", name, c.name)
 				}
 				r.links["b"].Heal()
-				time.Sleep(5 * time.Second)
+				time.Sleep(r.nodes["b"].cfg.Lease)
 				synctest.Wait()
 			}
 		}

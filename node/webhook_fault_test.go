@@ -132,13 +132,13 @@ func TestWebhookStops(t *testing.T) {
 						defer close(done)
 						for work.Err() == nil {
 							_, _ = by.Login(work, LoginRequest{Name: "alice", Password: alicePassword})
-							time.Sleep(20 * time.Millisecond)
+							time.Sleep(50 * time.Millisecond)
 						}
 					}()
 					time.Sleep(time.Second)
 					must0(t, stop(by))
 					before, _ := h.hits("/siem")
-					time.Sleep(10 * time.Second)
+					time.Sleep(2 * by.cfg.Lease)
 					after, _ := h.hits("/siem")
 					end()
 					<-done

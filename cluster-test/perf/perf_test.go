@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 // TestRun runs everything in its shortest form: all services answer what they are asked, and the table has all rows. What was measured
 // is not looked at.
 func TestRun(t *testing.T) {
+	if testing.Short() {
+		t.Skip("its processes measure the race detector, if that is on")
+	}
 	if _, err := exec.LookPath("taskset"); err != nil || runtime.NumCPU() < 2 {
 		t.Skip("needs taskset and two processors")
 	}

@@ -15,7 +15,7 @@ func steady(ctx context.Context, x *experiment) error {
 }
 
 func killFollower(ctx context.Context, x *experiment) error {
-	for range x.repeat(2, 10) {
+	for range x.repeat(1, 10) { // other scenarios kill followers, too
 		// Long enough that logouts meet its horizon, and that they do no longer.
 		if err := x.kill(ctx, x.follower, x.lease+x.lease/3); err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 
 // TestAccounts administers users on a replica that runs: change, show, import, revoke, delete.
 func TestAccounts(t *testing.T) {
+	provesCommands(t)
 	dir := t.TempDir()
 	p := launch(t, dir, "serve", "--password-grant", "--listen", "127.0.0.1:0", "--drain", "0", "--lease", "5s")
 	base := attribute(t, p.await(t, "msg=ready"), "http")

@@ -68,6 +68,7 @@ func checkRoles(expect func(code int, text, input string, args ...string)) {
 
 // TestInitKnowsRoles: who is an administrator by a role is one.
 func TestInitKnowsRoles(t *testing.T) {
+	provesCommands(t)
 	dir := t.TempDir()
 	expect := func(code int, text, input string, args ...string) {
 		t.Helper()

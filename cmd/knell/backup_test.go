@@ -179,6 +179,7 @@ func serveMember(t *testing.T, dir, name, data, listen string, routes []string) 
 // TestAdoptKilled: whenever the command is killed, either the standalone store can be started or the cluster, never both; given again it
 // comes to its end.
 func TestAdoptKilled(t *testing.T) {
+	provesCommands(t)
 	dir := t.TempDir()
 	if code, out := once(t, dir, "a good password\n", "init", "--standalone", "--data", "alone"); code != 0 {
 		t.Fatal(out)

@@ -13,6 +13,7 @@ import (
 
 // TestClientCommands takes OAuth clients through their life on a replica that runs, and looks at them when none does.
 func TestClientCommands(t *testing.T) {
+	provesCommands(t)
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "secret"), []byte("a-secret-of-my-own\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -78,6 +79,7 @@ func clientCommand(t *testing.T, dir string) func(code int, text string, args ..
 
 // TestClientImport: what is refused is named by its line, the rest is created, and a dry run says the same beforehand.
 func TestClientImport(t *testing.T) {
+	provesCommands(t)
 	dir := t.TempDir()
 	for name, text := range map[string]string{
 		"clients": `{"id":"one","redirect_uris":["https://one.test/cb"],"scopes":["openid"]}

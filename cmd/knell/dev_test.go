@@ -78,6 +78,7 @@ func TestDev(t *testing.T) {
 // TestDevKeepsData: a continuous build can run the story alone and go on. With --data the accounts are there again, and serve refuses the
 // directory.
 func TestDevKeepsData(t *testing.T) {
+	provesCommands(t)
 	tmp := t.TempDir()
 	args := append([]string{"dev", "--data", "demo"}, anyPorts...)
 	code, out := once(t, tmp, "", append(args, "--story-only")...)

@@ -68,6 +68,7 @@ func (e examined) want(t *testing.T, check, level, text string) {
 
 // TestDoctor examines a replica that runs, with a webhook that is paused, and then the same when it has stopped.
 func TestDoctor(t *testing.T) {
+	provesCommands(t)
 	dir := t.TempDir()
 	p := launch(t, dir, "serve", "--listen", "127.0.0.1:0", "--drain", "0")
 	base := attribute(t, p.await(t, "msg=ready"), "http")
@@ -109,6 +110,7 @@ func TestDoctor(t *testing.T) {
 
 // TestDoctorReadsSettings: what the flags of serve name is examined, whether anything runs or not.
 func TestDoctorReadsSettings(t *testing.T) {
+	provesCommands(t)
 	dir := t.TempDir()
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -66,6 +66,7 @@ func serial(t *testing.T, base string) (number int64) {
 
 // HTTPS, with a certificate that is replaced while it serves; one that is not good is not taken.
 func TestServeTLS(t *testing.T) {
+	provesCommands(t)
 	dir := t.TempDir()
 	file := dir + "/pair.pem"
 	certify(t, file, 1)

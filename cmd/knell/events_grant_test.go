@@ -173,6 +173,7 @@ func (e *elsewhere) stop() {
 // TestGrantElsewhere: on somebody else's servers, what knell prints lets the reader in and nobody else; a reader can have nothing sent
 // into the log, which a user of the log's own account with the same subjects could.
 func TestGrantElsewhere(t *testing.T) {
+	provesCommands(t)
 	const replica = "users: [ { user: me, password: of-the-test } ]\n"
 	addrs, err := natsd.LoopbackRoutes(1)
 	if err != nil {

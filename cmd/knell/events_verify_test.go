@@ -19,6 +19,7 @@ import (
 // TestEventsVerify: what a replica says of its log is verified offline, and what was done to it is found, with the exit codes of the
 // documentation.
 func TestEventsVerify(t *testing.T) {
+	provesCommands(t)
 	dir := t.TempDir()
 	p := launch(t, dir, "serve", "--password-grant", "--listen", "127.0.0.1:0", "--drain", "0", "--lease", "5s")
 	base := attribute(t, p.await(t, "msg=ready"), "http")

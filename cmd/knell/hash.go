@@ -12,7 +12,18 @@ import (
 const hashPasswords = "hash-passwords"
 
 // hashParams are the costs of new hashes: the recommended ones. Tests, which hash much and protect nothing, set lower ones.
-var hashParams password.Params
+var hashParams = hashCosts(testHashes)
+
+// testHashes is "yes" in builds for clusters that live for a test, by the linker's -X (cluster-test/cluster, BuildShort), and nowhere else.
+var testHashes string
+
+// hashCosts returns the costs of new hashes; the zero value stands for the recommended ones.
+func hashCosts(test string) password.Params {
+	if test == "yes" {
+		return password.Params{MemoryKiB: 256, Time: 1}
+	}
+	return password.Params{}
+}
 
 // hashCmd is what a replica starts, so that hashes do not hold up its own goroutines.
 type hashCmd struct{}

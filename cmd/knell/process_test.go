@@ -247,6 +247,15 @@ func provesPage(t *testing.T) {
 	}
 }
 
+// provesCommands skips the test of commands that do one thing after the other where time is short, which is under the race detector. The
+// replica that they ask runs in a process, whose parts have tests of their own (internal/replica, httpapi, node); of each command that goes
+// on until it is stopped a test stays.
+func provesCommands(t *testing.T) {
+	if testing.Short() {
+		t.Skip("proves what commands do, one after the other; what they ask has tests of its own")
+	}
+}
+
 // ownFile returns the path of a new file for its owner alone.
 func ownFile(t *testing.T, text string) string {
 	path := filepath.Join(t.TempDir(), "secret")

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/knell-auth/knell/internal/password"
 )
 
 var update = flag.Bool("update", false, "rewrite the scripts in testdata with what the commands really print")
@@ -20,7 +18,7 @@ var update = flag.Bool("update", false, "rewrite the scripts in testdata with wh
 const asMain = "KNELL_TEST_MAIN"
 
 func TestMain(m *testing.M) {
-	hashParams = password.Params{MemoryKiB: 256, Time: 1}
+	hashParams = hashCosts("yes")
 	if os.Getenv(asMain) != "" || slices.Contains(os.Args, hashPasswords) {
 		main()
 	}
@@ -50,6 +48,7 @@ func knell(t *testing.T, args ...string) *exec.Cmd {
 // is its standard input. It runs in $DIR, a directory of the script's own
 // that holds only the file secret; $BUSY is an address on which somebody listens.
 func TestScripts(t *testing.T) {
+	provesCommands(t)
 	here, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)

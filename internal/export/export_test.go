@@ -184,6 +184,9 @@ func TestRefuses(t *testing.T) {
 // TestParquet: an event is a row, in columns of its types; several row groups are written. A crash while the file is made of its part loses
 // nothing.
 func TestParquet(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many rows, in one goroutine")
+	}
 	path := filepath.Join(t.TempDir(), "audit.parquet")
 	f := mustOpen(t, path, Parquet)
 	const last = 2*rowGroup + 100

@@ -114,7 +114,7 @@ func worlds(depth int) map[string]rules {
 func TestSearchFindsNoViolation(t *testing.T) {
 	for name, r := range worlds(*depth) {
 		t.Run(name, func(t *testing.T) {
-			if testing.Short() && name != "one life" && name != "overlap" {
+			if testing.Short() && name != "one life" {
 				t.Skip("short")
 			}
 			res := explore(&r)
@@ -141,6 +141,9 @@ const outside = RepeatWithoutBarrier | // node: TestRepeatedLogoutNeedsItsBarrie
 
 // Every rule is needed: without it, some world holds a violation.
 func TestSearchFindsMutants(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short")
+	}
 	in := map[Mutation]string{
 		NoLeaseCheck:              "one life",
 		CacheBeforeLease:          "one life",

@@ -23,7 +23,7 @@ func TestFullLog(t *testing.T) {
 		cfg.NATS.Cluster = clusterOf(routes, i)
 		return Start(cfg)
 	}
-	const small = 256 << 10
+	const small = 128 << 10
 	var list []*Replica
 	for i := range routes {
 		list = append(list, serve(i, small))

@@ -1,10 +1,12 @@
 package replica
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -157,10 +159,23 @@ func public(t testing.TB, r *Replica) []uint64 {
 	return seqs
 }
 
+// disconnects is a log that tells when the connection of a reader has ended and counts no more: its client knows sooner.
+type disconnects chan struct{}
+
+// Write implements io.Writer.
+func (d disconnects) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte(`msg="reader disconnected"`)) {
+		d <- struct{}{}
+	}
+	return len(line), nil
+}
+
 // TestReader: a client of NATS reads all public events in their order; what it has not acknowledged comes again, at once and first, when
 // it connects anew; and the list of grants says so.
 func TestReader(t *testing.T) {
-	r := start(t, withReaders(t, standalone(t, t.TempDir())))
+	cfg, ended := withReaders(t, standalone(t, t.TempDir())), make(disconnects, 16) // more than there are connections
+	cfg.Logger = slog.New(slog.NewTextHandler(ended, nil))
+	r := start(t, cfg)
 	roles(t, r, 9)
 	rd := grantTo(t, r, "siem", 0)
 	want := public(t, r)
@@ -181,6 +196,7 @@ func TestReader(t *testing.T) {
 			t.Errorf("connection %d: %+v", step, state)
 		}
 		nc.Close()
+		<-ended
 	}
 	nc, err := rd.connect(t, r.ClientURL())
 	if err != nil {
@@ -268,13 +284,7 @@ func readerCluster(t *testing.T) []*Replica {
 		t.Cleanup(func() { stop(t, list[i]) })
 	}
 	for _, r := range list {
-		select {
-		case <-r.Ready():
-		case <-r.Failed():
-			t.Fatal(r.Err())
-		case <-time.After(60 * time.Second):
-			t.Fatal("not ready in time")
-		}
+		awaitReady(t, r)
 	}
 	return list
 }

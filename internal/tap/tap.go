@@ -198,11 +198,12 @@ func (s *Server) serve(conn net.Conn) {
 		s.log.Debug("a reader was not let in", "from", conn.RemoteAddr(), "error", err)
 		return
 	}
-	defer c.pass.Stop()
-	defer c.server.Close()
-	s.know(c, conn)
-	defer s.forget(c)
 	log := s.log.With("grant", c.pass.Grant, "from", conn.RemoteAddr())
+	s.know(c, conn)
 	log.Info("reader connected")
-	log.Info("reader disconnected", "reason", c.run())
+	reason := c.run()
+	s.forget(c)
+	c.server.Close()
+	c.pass.Stop()
+	log.Info("reader disconnected", "reason", reason) // from now on it counts nowhere any more
 }
