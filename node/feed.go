@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"runtime"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -16,9 +17,9 @@ const (
 	ringBytes   = 16 << 20
 
 	// What is shown waits for gapEach times the followers, so that at a high rate each of their writes carries several events:
-	// about what one write costs. The first event after a pause waits for nothing.
-	gapEach = 8 * time.Microsecond
-	gapMost = 8 * time.Millisecond
+	// a part of what one write costs. The first event after a pause waits for nothing.
+	gapEach = 2 * time.Microsecond
+	gapMost = 2 * time.Millisecond
 )
 
 // feed hands public events from the apply loop to their followers: the newest ones are in a ring that all followers read. The
@@ -29,7 +30,8 @@ type feed struct {
 	poke    chan struct{} // holds a token when there is something to show
 	slots   chan struct{} // a token for each reading of the log that may be under way
 	waiting atomic.Int64  // for a slot
-	batch   []*feedEntry  // of the batch in hand; the apply loop's
+	lanes   lanes
+	batch   []*feedEntry // of the batch in hand; the apply loop's
 
 	mu        sync.RWMutex
 	followers int
@@ -67,6 +69,7 @@ const maxReadings = 4
 func (f *feed) init() {
 	f.poke, f.news = make(chan struct{}, 1), make(chan struct{})
 	f.slots, f.limit = make(chan struct{}, maxReadings), ringEntries
+	f.lanes = make(lanes, lanesEach*runtime.GOMAXPROCS(0))
 }
 
 // take keeps a message that was applied. The apply loop calls it while somebody follows.

@@ -41,7 +41,7 @@ func (n *Node) FollowEvents(ctx context.Context, q EventQuery, beat time.Duratio
 	if err != nil {
 		return err
 	}
-	r.beat = beat
+	r.beat, r.lane = beat, f.lanes.lane()
 	if err := r.flush(); err != nil {
 		return err
 	}
@@ -96,7 +96,8 @@ type reading struct {
 	last  time.Time
 	facts events.Facts // scratch
 
-	sealed bool // with the leaves of events that nobody may read
+	sealed bool  // with the leaves of events that nobody may read
+	lane   *lane // nil: it delivers when it likes
 }
 
 // openReading checks q and finds where in the log it begins.
@@ -336,60 +337,4 @@ func (r *reading) look(m *events.Message) error {
 	r.heads = r.n.appendHead(r.heads, m.Seq, void, f)
 	r.out = append(r.out, FoundEvent{m.Seq, r.heads[from:len(r.heads):len(r.heads)], events.OneLine(m.Data)[1:]})
 	return nil
-}
-
-// live delivers what is shown in the ring, for as long as that goes back far enough. Nil: it was begun anew.
-func (r *reading) live(ctx context.Context, place uint64) error {
-	var entries [followBatch]*feedEntry
-	tick := time.NewTimer(r.beat)
-	defer tick.Stop()
-	for {
-		n, to, news, ok := r.n.hot.feed.read(place, entries[:])
-		switch {
-		case !ok && r.n.hot.feed.began(r.at):
-			return nil
-		case !ok:
-			return &SlowError{r.at}
-		}
-		for _, e := range entries[:n] {
-			v := r.n.viewOf(e)
-			if v.head != nil && e.seq > r.at && v.facts.Public() && r.match.match(&v.facts, e.void != "") && e.seq > r.after {
-				r.out = append(r.out, FoundEvent{e.seq, v.head, e.data[1:]})
-			}
-		}
-		place += uint64(n)
-		r.at = max(r.at, to)
-		if len(r.out) > 0 {
-			if err := r.flush(); err != nil {
-				return err
-			}
-		}
-		if news == nil { // there is more
-			continue
-		}
-		select {
-		case <-news:
-		case <-tick.C:
-			quiet := time.Since(r.last)
-			if quiet >= r.beat {
-				if err := r.flush(); err != nil {
-					return err
-				}
-				quiet = 0
-			}
-			tick.Reset(r.beat - quiet)
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-r.n.ctx.Done():
-			return ErrClosed
-		}
-	}
-}
-
-// flush delivers what is in r.out.
-func (r *reading) flush() error {
-	err := r.deliver(EventBatch{Events: r.out, To: max(r.at, r.after)})
-	r.out = r.out[:0]
-	r.last = time.Now()
-	return err
 }
