@@ -69,6 +69,9 @@ func (n *Node) applyOne(m *events.Message, e *events.Event) error {
 		n.mu.Unlock()
 		return fmt.Errorf("message %d came after %d", seq, n.state.seq)
 	}
+	if d, ok := e.Data.(*events.NodeJoined); ok && d.Incarnation == n.life.inc {
+		n.forgetSilent()
+	}
 	reader := n.readerOf(e.Data)
 	owed := len(n.state.records)
 	out := n.state.applyMessage(m, n.leaveOut(seq, e))

@@ -170,6 +170,10 @@ func (n *Node) checkEpoch() error {
 func (n *Node) beat() {
 	k := &n.keeping
 	k.mu.Lock()
+	if n.rivalledLocked(n.clock.read()) { // it may have to end, and whoever has beaten is waited for
+		k.mu.Unlock()
+		return
+	}
 	// Without a lease one beat at a time is enough, and it is tried again by itself. More would pile up in a log server that
 	// leads a minority, which has to take back all of them before it is of use again.
 	if k.stopped || k.flying > 0 && !n.hot.lease.Load().Valid(n.clock.read()) {

@@ -15,6 +15,9 @@ func (n *Node) observePeer(p *sighting, seq uint64) {
 	if known == nil {
 		known = &peer{name: p.Node}
 		k.peers[p.Incarnation] = known
+		if length := millis(p.LeaseMillis); length != n.cfg.Lease && k.serving() {
+			n.log.Warn("a replica has another lease; if it falls silent, others wait for the longer one", "node", p.Node, "lease", length, "here", n.cfg.Lease)
+		}
 	}
 	known.lastBeat = seq
 	if p.doubted {
@@ -112,6 +115,20 @@ func (k *keeping) divergedLocked(now fence.Reading) bool {
 		}
 	}
 	return differ >= agree
+}
+
+// forgetSilent takes the horizon from lives that were silent for so long, by what the others have lived since, that they hold no lease any
+// more: this life has read of them only now, and would wait for them as if they had beaten now. Of those that are said to have left, the
+// signature decides. The apply loop calls it, before this life's own beginning.
+func (n *Node) forgetSilent() {
+	k := &n.keeping
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for inc := range k.horizons(n.clock.read()) {
+		if m, ok := n.state.members[inc]; !ok || !m.gone && !n.state.mayHold(m) {
+			k.machine.Ended(fence.Incarnation(inc))
+		}
+	}
 }
 
 // horizons returns how long each other life may still hold a lease. k.mu is held.

@@ -258,11 +258,32 @@ func TestConflictingReplicaEnds(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), what) {
 				t.Errorf("got %v, want %q", err, what)
 			}
+			tok, began := r.login("a"), time.Now()
+			if err := r.nodes["a"].Logout(context.Background(), tok.AccessToken, Origin{}); err != nil || time.Since(began) > time.Second {
+				t.Errorf("a logout waits for it: %v, %v", time.Since(began), err)
+			}
 			time.Sleep(10 * time.Second)
 			r.accepted(r.login("a"))
 			r.same()
 		})
 	}
+}
+
+// A life that ended without a word is waited for once, and not again by each replica that starts.
+func TestTheDeadAreNotWaitedForAgain(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.kill("c")
+		time.Sleep(10 * time.Minute)
+		r.kill("a")
+		r.start("a")
+		tok, began := r.login("a"), time.Now()
+		if err := r.nodes["a"].Logout(context.Background(), tok.AccessToken, Origin{}); err != nil || time.Since(began) > time.Second {
+			t.Errorf("the first logout after a start took %v: %v", time.Since(began), err)
+		}
+		r.start("c")
+		r.accepted(r.login("c"))
+		r.same()
+	})
 }
 
 // Replicas that are gone keep nobody from another issuer: the first one waits until their leases have ended.

@@ -159,6 +159,14 @@ func (m *Machine) Left(inc Incarnation) {
 	}
 }
 
+// Ended tells the machine that no lease of inc lasts that it has from a beat so far: the horizon of each has passed, although this replica
+// has read of it only now. A beat to come counts.
+func (m *Machine) Ended(inc Incarnation) {
+	if h := m.byInc[inc]; h != nil {
+		h.grants = h.grants[:0]
+	}
+}
+
 // Report tells the machine that the readers of inc see everything up to the sequence applied. Reports may be lost,
 // repeated and reordered. One that names an incarnation without a beat counts for nothing.
 func (m *Machine) Report(inc Incarnation, applied uint64) {

@@ -38,6 +38,24 @@ func TestLeaseEdges(t *testing.T) {
 	}
 }
 
+// What has ended holds up nothing, until it is heard of again.
+func TestEnded(t *testing.T) {
+	inc := Incarnation{1}
+	m := New(Config{Self: Incarnation{9}, Length: 100}, at(0), []Holder{{Inc: inc, Length: 100}})
+	if m.Barrier(5, at(1), 1) {
+		t.Error("a barrier waits for nobody")
+	}
+	m.Ended(inc)
+	m.Ended(Incarnation{7})
+	if got := m.Completed(nil, at(2)); len(got) != 1 || !m.Barrier(6, at(2), 2) {
+		t.Errorf("it still waits: %v", got)
+	}
+	m.Beat(7, Ping{Inc: inc, Counter: 3, Length: 100}, at(3))
+	if m.Barrier(8, at(4), 3) {
+		t.Error("a life that beats again counts for nothing")
+	}
+}
+
 func TestZeroConfigGrantsNothing(t *testing.T) {
 	for _, length := range []time.Duration{0, -1, math.MinInt64} {
 		m := New(Config{Length: length}, at(0), nil)
