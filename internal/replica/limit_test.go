@@ -58,6 +58,7 @@ func TestHealthUnderFlood(t *testing.T) {
 		t.Helper()
 		client := &http.Client{Transport: &http.Transport{}}
 		resp := get(t, client, "http://"+inner.Addr().String()+path)
+		<-accepted
 		if resp.StatusCode != want || resp.Close != closed {
 			t.Errorf("%s: %d, closed %t; want %d, %t", path, resp.StatusCode, resp.Close, want, closed)
 		}
