@@ -69,15 +69,18 @@ func members(list []member, port string) []identity.Member {
 const natsPort = "4222"
 
 // natsConfig returns the configuration of one of the NATS servers.
-func natsConfig(c *identity.Cluster, server string) string {
-	s := natsd.Servers{Name: c.Name, Trim: c.Trim}
+func natsConfig(c *identity.Cluster, server string) string { return natsServers(c).Config(server) }
+
+// natsServers returns them as package natsd has them.
+func natsServers(c *identity.Cluster) *natsd.Servers {
+	s := &natsd.Servers{Name: c.Name, Trim: c.Trim}
 	for _, m := range c.Servers {
 		s.Servers = append(s.Servers, natsd.ExternalServer{Name: m.Name, Address: m.Address})
 	}
 	for _, m := range c.Replicas {
 		s.Replicas = append(s.Replicas, natsd.ExternalReplica{Name: m.Name, Keys: m.Keys})
 	}
-	return s.Config(server)
+	return s
 }
 
 type clusterInitCmd struct {
@@ -106,6 +109,9 @@ func (c *clusterInitCmd) Run(t *terminal) error {
 	}
 	if _, err := os.Stat(c.Dir); c.Keep && err == nil {
 		return c.kept(t, &want)
+	}
+	if err := natsServers(&want).Check(); err != nil {
+		return usageError{err}
 	}
 	s, err := identity.Init(c.Dir, want, natsConfig)
 	if err != nil {

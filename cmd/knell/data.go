@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -64,7 +65,7 @@ func refuseDevData(dir string) error {
 
 // explain adds to an error of a replica which flags it is about.
 func explain(err error) error {
-	if errors.Is(err, events.ErrStreamConfig) {
+	if errors.Is(err, events.ErrStreamConfig) && strings.Contains(err.Error(), "num_replicas") {
 		return fmt.Errorf("%w; --replicas (with --nats-url: --log-copies) must be what it was when the log was created", err)
 	}
 	return err

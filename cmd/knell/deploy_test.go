@@ -51,9 +51,12 @@ func identities(t *testing.T, args ...string) (dir string, hosts []string) {
 	return dir, hosts
 }
 
-// named is identities, in a directory in which they have the name that the arguments give.
+// named is identities for five years, as docs/deploy.md says, in a directory in which they have the name that the arguments give.
 func named(t *testing.T, args []string) (dir string, hosts []string) {
 	t.Helper()
+	if c := (&started{args: args}).parse(t); c.Cluster.Init.Days != 5*365 {
+		t.Errorf("certificates for %d days", c.Cluster.Init.Days)
+	}
 	own, hosts := identities(t, args...)
 	dir = filepath.Dir(own)
 	if err := os.Rename(own, filepath.Join(dir, filepath.Base(args[2]))); err != nil {

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -159,11 +160,15 @@ func examineLog(r *doctor.Report, s *replicaStatus) {
 		r.Warn(check, "set jetstream { sync_interval: always } on the NATS servers and say so with --nats-sync-attested",
 			"nobody has said that %s's NATS servers sync before they acknowledge", s.Node)
 	}
-	if since := s.Applied - max(s.Snapshot, s.LogFirst-1); since > staleSnapshot {
-		r.Warn("snapshot", "look for what replicas log about snapshots, and at their rights to KNELL_SNAPSHOTS on NATS servers elsewhere",
-			"the newest that most replicas have made is %d messages old", since)
+	since := s.Applied - max(s.Snapshot, s.LogFirst-1)
+	age := fmt.Sprintf("the newest that most replicas have made is %d messages old", since)
+	if s.Snapshot == 0 {
+		age = fmt.Sprintf("there is none that most replicas have made; the log has %d messages", since)
+	}
+	if since > staleSnapshot {
+		r.Warn("snapshot", "look for what replicas log about snapshots, and at their rights to KNELL_SNAPSHOTS on NATS servers elsewhere", "%s", age)
 	} else {
-		r.OK("snapshot", "the newest is %d messages old", since)
+		r.OK("snapshot", "%s", age)
 	}
 }
 

@@ -87,7 +87,7 @@ func TestDoctor(t *testing.T) {
 	e.want(t, "webhooks", "warning", "audit is paused: operator")
 	e.want(t, "log time", "ok", "of the clock of knell")
 	e.want(t, "clock", "ok", "knell agrees with this machine")
-	e.want(t, "snapshot", "ok", "messages old")
+	e.want(t, "snapshot", "ok", "there is none")
 	e.want(t, "open files", "ok", "the replica's limit")
 
 	if err := os.Chmod(filepath.Join(dir, "knell-data"), 0o777); err != nil {
@@ -195,6 +195,7 @@ func TestExamine(t *testing.T) {
 		{"full", func(s *replicaStatus) { s.LogSheds = "everything" }, "log", "it is full", doctor.Bad},
 		{"sync", func(s *replicaStatus) { s.Sync = syncNotAttested }, "log", "nobody has said", doctor.Warning},
 		{"old snapshot", func(s *replicaStatus) { s.Applied, s.Snapshot = 2e6, 1e6 }, "snapshot", "1000000 messages old", doctor.Warning},
+		{"no snapshot", func(s *replicaStatus) { s.Applied, s.Snapshot = 2e6, 0 }, "snapshot", "there is none that most replicas have made; the log has 2000000", doctor.Warning},
 		{"log time ahead", func(s *replicaStatus) { s.LogTime = now.Add(time.Hour) }, "log time", "1h0m0s ahead", doctor.Bad},
 		{"log time behind", func(s *replicaStatus) { s.LogTime = now.Add(-time.Hour) }, "log time", "1h0m0s behind", doctor.Warning},
 	} {

@@ -7,6 +7,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
+	"fmt"
 	"math/big"
 	"net"
 	"net/http"
@@ -15,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/knell-auth/knell/events"
 )
 
 // certify writes a certificate for loopback, and its key, into one file, which serves for both.
@@ -96,5 +100,15 @@ func TestServeTLS(t *testing.T) {
 	}
 	if code, out := p.stop(t, syscall.SIGTERM); code != 0 {
 		t.Fatalf("exit %d: %s", code, out)
+	}
+}
+
+// TestExplain: flags are named only where the number of copies is what differs.
+func TestExplain(t *testing.T) {
+	for diff, named := range map[string]bool{"num_replicas is 1, want 3": true, "max_age is 3600000000000, want 0": false} {
+		err := explain(fmt.Errorf("opening the log: %w: %s", events.ErrStreamConfig, diff))
+		if !errors.Is(err, events.ErrStreamConfig) || strings.Contains(err.Error(), "--log-copies") != named {
+			t.Errorf("%s: %v", diff, err)
+		}
 	}
 }

@@ -131,6 +131,9 @@ func (c *Cluster) checkNames(peers []Member) error {
 	return nil
 }
 
+// hostPattern is of what can stand in a certificate and in a URL.
+var hostPattern = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?$`)
+
 // checkAddress checks an address at which the others have to reach a server.
 func checkAddress(a string) error {
 	host, port, err := net.SplitHostPort(a)
@@ -138,7 +141,11 @@ func checkAddress(a string) error {
 	if err != nil || e != nil || n == 0 || host == "" {
 		return fmt.Errorf("address %q: want host:port", a)
 	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+	ip := net.ParseIP(host)
+	if ip == nil && !hostPattern.MatchString(host) {
+		return fmt.Errorf("address %q: %q is neither the name of a host nor an IP address", a, host)
+	}
+	if ip != nil && ip.IsUnspecified() {
 		return fmt.Errorf("address %s: the others cannot reach that; name this machine as they know it", a)
 	}
 	return nil

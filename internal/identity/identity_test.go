@@ -318,6 +318,7 @@ func TestRefused(t *testing.T) {
 		"the name ca is taken":     change(func(c *Cluster) { c.Joined[0].Name = "ca" }),
 		`name "../x"`:              change(func(c *Cluster) { c.Joined[0].Name = "../x" }),
 		"want host:port":           change(func(c *Cluster) { c.Replicas[0].Address = "r1.example" }),
+		"neither the name":         change(func(c *Cluster) { c.Replicas[0].Address = "bad/host:6222" }),
 		"cannot reach that":        change(func(c *Cluster) { c.Replicas[0].Address = "0.0.0.0:6222" }),
 		"have the same address":    change(func(c *Cluster) { c.Replicas[0].Address = c.Replicas[1].Address }),
 		"none of them joins":       change(func(c *Cluster) { c.Servers = []Member{{Name: "n1", Address: "n1:4222"}} }),

@@ -2,6 +2,7 @@ package natsd
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"slices"
 	"strconv"
@@ -45,29 +46,56 @@ var remarks = map[string]string{
 	"$JS.API.STREAM.PURGE.KNELL":            "see --retain",
 }
 
+// routeOf returns where the routes are of a server with this address for clients, and the port alone.
+func routeOf(address string) (route string, port int) {
+	host, client, _ := net.SplitHostPort(address)
+	n, _ := strconv.Atoi(client)
+	port = n + routesAbove
+	return net.JoinHostPort(host, strconv.Itoa(port)), port
+}
+
+// Check returns an error unless there is a port for the routes of each server, where there are routes. It takes addresses to be host:port.
+func (s *Servers) Check() error {
+	if len(s.Servers) == 1 {
+		return nil
+	}
+	clients := map[string]string{}
+	for _, o := range s.Servers {
+		clients[o.Address] = o.Name
+	}
+	for _, o := range s.Servers {
+		route, port := routeOf(o.Address)
+		if port > math.MaxUint16 {
+			return fmt.Errorf("%s: address %s: want a port up to %d; that for routes is %d above it", o.Name, o.Address, math.MaxUint16-routesAbove, routesAbove)
+		}
+		if other := clients[route]; other != "" {
+			return fmt.Errorf("%s: address %s: the routes of %s are there", other, route, o.Name)
+		}
+	}
+	return nil
+}
+
 // Config returns the configuration file of the server with this name: mutual TLS for clients and routes, synced writes, and for each
 // replica a user with the rights that it has on an embedded server, which are the least.
 func (s *Servers) Config(name string) string {
 	var b strings.Builder
-	var client, own string
+	var own string
+	var listen int
 	var routes []string
 	for _, o := range s.Servers {
-		host, port, _ := net.SplitHostPort(o.Address)
-		n, _ := strconv.Atoi(port)
-		route := net.JoinHostPort(host, strconv.Itoa(n+routesAbove))
+		route, port := routeOf(o.Address)
 		routes = append(routes, fmt.Sprintf("%q", "nats://"+route))
 		if o.Name == name {
-			client, own = port, route
-			fmt.Fprintf(&b, "server_name: %s\nlisten: \"0.0.0.0:%s\"\n", name, port)
+			listen, own = port, route
+			fmt.Fprintf(&b, "server_name: %s\nlisten: \"0.0.0.0:%d\"\nclient_advertise: %q   # clients are told this name: the address has no certificate\n", name, port-routesAbove, o.Address)
 		}
 	}
 	files := fmt.Sprintf("cert_file: %q, key_file: %q, ca_file: %q, min_version: \"1.3\"",
 		externalFiles+"/route.pem", externalFiles+"/route-key.pem", externalFiles+"/ca.pem")
 	fmt.Fprintf(&b, "tls {\n  %s\n  verify: true\n}\n", files)
 	if len(s.Servers) > 1 {
-		n, _ := strconv.Atoi(client)
 		fmt.Fprintf(&b, "\ncluster {\n  name: %s\n  listen: \"0.0.0.0:%d\"\n  advertise: %q   # its own name: nobody dials the address, for which it has no certificate\n  routes: [%s]\n  tls {\n    %s\n  }\n}\n",
-			s.Name, n+routesAbove, own, strings.Join(routes, ", "), files)
+			s.Name, listen, own, strings.Join(routes, ", "), files)
 	}
 	fmt.Fprintf(&b, "\njetstream {\n  store_dir: %q\n  sync_interval: always   # an acknowledged logout survives a power failure\n}\n", externalStore)
 	for i, r := range s.Replicas {

@@ -97,6 +97,7 @@ func TestExternalAsDocumented(t *testing.T) {
 		config := strings.NewReplacer(
 			"server_name: n1", fmt.Sprintf("server_name: n%d", i+1),
 			"0.0.0.0:4222", clients[i], "0.0.0.0:6222", routes[i],
+			`client_advertise: "n1.example:4222"`, fmt.Sprintf("client_advertise: %q", called(clients[i])),
 			`advertise: "n1.example:6222"`, fmt.Sprintf("advertise: %q", routes[i]), "n1.example:6222", routes[0], "n2.example:6222", routes[1], "n3.example:6222", routes[2],
 			"/etc/nats/route.pem", cert, "/etc/nats/route-key.pem", key, "/etc/nats/ca.pem", ca.file,
 			"/var/lib/nats", t.TempDir(),
@@ -113,12 +114,26 @@ func TestExternalAsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
+	retry(t, func(context.Context) error { // told under the names that were given, not under all addresses of the machine
+		for _, url := range nc.DiscoveredServers() {
+			if !slices.ContainsFunc(clients, func(c string) bool { return strings.HasSuffix(url, "//"+called(c)) }) {
+				t.Fatalf("the servers tell clients of %s", url)
+			}
+		}
+		if n := len(nc.DiscoveredServers()); n < len(clients) {
+			return fmt.Errorf("the servers tell clients of %d", n)
+		}
+		return nil
+	})
 	createStream(t, nc, 3)
 	retry(t, func(ctx context.Context) error {
 		_, err := publish(ctx, nc, "knell.node.r1")
 		return err
 	})
 }
+
+// called is an address of loopback by name.
+func called(address string) string { return strings.Replace(address, "127.0.0.1", "localhost", 1) }
 
 // TestDocumentedRights: the configuration of the documentation is the one that is written for an operator, and its rights are those of
 // an embedded replica.

@@ -12,6 +12,7 @@ import (
 // Owner says whose store a data directory holds.
 type Owner struct {
 	Server     string // its name
+	Cluster    string // whose it is; "" when it is alone or on NATS servers elsewhere
 	Standalone bool   // it is alone: whoever has the directory has the whole log
 	Closed     bool   // no server may start there
 	Start      string // how a server is started on it, such as "start with --nats-url"
@@ -28,7 +29,7 @@ func ReadOwner(dir string) (Owner, error) {
 	if err != nil {
 		return Owner{}, fmt.Errorf("natsd: %s: %w", path, err)
 	}
-	return Owner{Server: m.Server, Standalone: m.Mode == modeStandalone, Closed: m.closed(), Start: m.howToStart()}, nil
+	return Owner{Server: m.Server, Cluster: m.Cluster, Standalone: m.Mode == modeStandalone, Closed: m.closed(), Start: m.howToStart()}, nil
 }
 
 // ErrInUse is what Start's error wraps when another process holds the data directory.

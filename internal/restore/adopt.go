@@ -32,8 +32,14 @@ func Adopt(ctx context.Context, source, version string, t Target, step Step) err
 	switch {
 	case err != nil:
 		return err
-	case !owner.Standalone || !natsd.HasLog(source):
-		return fmt.Errorf("%s is no standalone store: %s", source, owner.Start)
+	case owner.Closed:
+		return fmt.Errorf("%s: %s", source, owner.Start)
+	case owner.Cluster != "":
+		return fmt.Errorf("%s is the directory of a replica of cluster %s already; nothing is to be adopted there: %s", source, owner.Cluster, owner.Start)
+	case !owner.Standalone:
+		return fmt.Errorf("%s is the directory of a replica whose log is on NATS servers; nothing is to be adopted there: %s", source, owner.Start)
+	case !natsd.HasLog(source):
+		return fmt.Errorf("%s has no log yet, so that nothing is to be adopted: start the cluster with new directories", source)
 	}
 	s, err := natsd.Start(ctx, natsd.Config{Dir: source, Name: owner.Server, Logger: t.Logger,
 		MaxStore: t.LogMaxBytes + t.LogMaxBytes/8 + events.SnapshotBytes(t.LogMaxBytes)})

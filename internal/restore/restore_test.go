@@ -125,6 +125,10 @@ func TestRestoreCluster(t *testing.T) {
 		}
 	}
 	run(t, cluster.Dir, members, restored)
+	again := restore.Target{Dir: filepath.Join(base, "again"), Members: members, Cluster: "d", Copies: 3, LogMaxBytes: 64 << 20}
+	if err := restore.Adopt(t.Context(), filepath.Join(cluster.Dir, "r1"), "", again, func(float64, string) {}); err == nil || !strings.Contains(err.Error(), "of cluster c already") {
+		t.Errorf("adopted from a cluster: %v", err)
+	}
 	one := restore.Target{Dir: filepath.Join(base, "one"), Name: "alone", LogMaxBytes: 64 << 20}
 	if _, err := restore.Restore(t.Context(), file, one, true, func(float64, string) {}); err != nil {
 		t.Fatal(err)
