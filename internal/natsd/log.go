@@ -63,6 +63,9 @@ const writeError = "ritical write error"
 // know the key.
 const refusedByPeer = "Authorization Violation"
 
+// refusedJoin is the text with which nats-server says that who joins has another key. It does not say the name.
+var refusedJoin = regexp.MustCompile(`^(\S+):\d+ - lid:\d+ - authentication error`)
+
 func (l *serverLog) text(format string, v []any) string {
 	msg := fmt.Sprintf(format, v...)
 	for _, s := range l.redact {
@@ -138,6 +141,10 @@ func (l *serverLog) Warnf(format string, v ...any) { l.complain(slog.LevelWarn, 
 func (l *serverLog) Errorf(format string, v ...any) {
 	if l.joins && strings.Contains(l.text(format, v), refusedByPeer) {
 		l.writeSeldom(slog.LevelError, "the peers refuse this replica: its cluster secret or its cluster name is not theirs")
+		return
+	}
+	if m := refusedJoin.FindStringSubmatch(l.text(format, v)); m != nil {
+		l.writeSeldom(slog.LevelError, "whoever joins from "+m[1]+" is refused: its cluster secret or its cluster name is not this one's")
 		return
 	}
 	l.complain(slog.LevelError, format, v)

@@ -30,8 +30,8 @@ func TestRepeatedComplaints(t *testing.T) {
 		}, "unknown authority"},
 		"another secret, at the peer": {nil, "ERROR", func(l *serverLog, try int) {
 			l.Errorf(fmt.Sprintf("10.0.0.7:%d - lid:%d - ", 40000+try, try) + "authentication error - Nkey \"UX\"")
-		}, "10.0.0.7"},
-		"another secret": {&Join{}, "ERROR", func(l *serverLog, int int) {
+		}, "whoever joins from 10.0.0.7 is refused: its cluster secret or its cluster name"},
+		"another secret": {&Join{}, "ERROR", func(l *serverLog, _ int) {
 			l.Errorf("10.0.0.2:7222 - lid:1 - Leafnode Error 'Authorization Violation'")
 		}, "its cluster secret or its cluster name is not theirs"},
 	} {
