@@ -312,7 +312,29 @@ func (f *follower) readerEnded() (again bool, err error) {
 		}
 	}
 	if f.pause.next == longestPause {
-		f.l.cfg.Logger.Warn("reading the log failed, trying again", "after", f.given, "error", err)
+		if times, due := f.l.failed.due(); due {
+			f.l.cfg.Logger.Warn("reading the log failed, trying again", "after", f.given, "error", err, "times", times)
+		}
 	}
 	return true, nil
+}
+
+// failureEvery is how often a failure that goes on is said at most.
+const failureEvery = time.Minute
+
+// failures counts what fails again and again. The zero value has counted none.
+type failures struct {
+	said   time.Time // when last
+	unsaid int
+}
+
+// due reports whether a failure is to be said now, and how often it was so since it was last said, this time included.
+func (f *failures) due() (times int, due bool) {
+	f.unsaid++
+	if !f.said.IsZero() && time.Since(f.said) < failureEvery {
+		return 0, false
+	}
+	times = f.unsaid
+	*f = failures{said: time.Now()}
+	return times, true
 }

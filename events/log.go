@@ -45,6 +45,7 @@ type Log struct {
 	acked     atomic.Uint64 // newest sequence that an append was acknowledged with
 	poke      chan struct{} // holds a token when acked is ahead of delivered
 	following atomic.Bool   // Follow is running
+	failed    failures      // of its readers; it alone counts them
 	rewound   chan struct{} // closed when an acknowledgement proved that the log went back
 	rewind    sync.Once     // closes rewound
 }

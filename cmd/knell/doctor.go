@@ -43,9 +43,12 @@ func (c *doctorCmd) Run(ctx context.Context, t *terminal) error {
 	r.OK("version", "knell %s, schema level %d, %s/%s", version(), events.Level, runtime.GOOS, runtime.GOARCH)
 	own, pid := c.own(ctx, r)
 	c.directory(r, own)
+	var planned *node.Announced
 	if c.settings(r, own) {
+		planned = c.planned(own)
 		c.secrets(r)
 		c.certificates(r)
+		c.peers(ctx, r)
 		if own == nil {
 			c.addresses(r)
 		}
@@ -62,7 +65,7 @@ func (c *doctorCmd) Run(ctx context.Context, t *terminal) error {
 			all = append(all, *s)
 		}
 	}
-	compare(r, all)
+	compare(r, all, planned)
 	r.Look(watch)
 	if err := printReport(t, r, c.JSON); err != nil {
 		return err
@@ -167,11 +170,12 @@ func (c *doctorCmd) settings(r *doctor.Report, own *replicaStatus) bool {
 		r.OK(check, "consistent")
 		return true
 	}
-	for _, s := range []struct{ flag, given, runs string }{
-		{"issuer", c.Serve.Tokens.Issuer, own.Issuer},
-		{"audience", c.Serve.Tokens.Audience, own.Audience},
+	for _, s := range []struct{ flag, given, runs, unset string }{
+		{"issuer", c.Serve.Tokens.Issuer, own.Issuer, defaultIssuer},
+		{"audience", c.Serve.Tokens.Audience, own.Audience, defaultIssuer},
+		{"lease", c.Serve.Cluster.Lease.String(), (time.Duration(own.LeaseLength) * time.Millisecond).String(), time.Duration(0).String()},
 	} {
-		if s.given != s.runs && s.given != defaultIssuer {
+		if s.given != s.runs && s.given != s.unset {
 			r.Warn(check, "start it again with what it should have", "--%s is %q, but the replica runs with %q", s.flag, s.given, s.runs)
 		}
 	}

@@ -172,8 +172,12 @@ func examineLog(r *doctor.Report, s *replicaStatus) {
 	}
 }
 
-// compare judges what replicas say of themselves beside each other: those that were asked, and those that they know of.
-func compare(r *doctor.Report, asked []replicaStatus) {
+// theFlags stands among the names of replicas for what one would announce that is started with the flags. No replica has this name.
+const theFlags = "the flags"
+
+// compare judges what replicas say of themselves beside each other: those that were asked, those that they know of, and the one that
+// is planned, nil: none.
+func compare(r *doctor.Report, asked []replicaStatus, planned *node.Announced) {
 	said := map[string]node.Announced{}
 	for _, s := range asked {
 		for _, p := range s.Peers {
@@ -184,6 +188,9 @@ func compare(r *doctor.Report, asked []replicaStatus) {
 	}
 	for _, s := range asked {
 		said[s.Node] = s.Announced
+	}
+	if planned != nil {
+		said[theFlags] = *planned
 	}
 	if len(said) < 2 {
 		return
@@ -201,6 +208,9 @@ func compare(r *doctor.Report, asked []replicaStatus) {
 	} {
 		by := map[string][]string{}
 		for _, name := range slices.Sorted(maps.Keys(said)) {
+			if name == theFlags && what.check == "versions" {
+				continue // that of doctor's binary is a line of its own
+			}
 			v := what.of(said[name])
 			by[v] = append(by[v], name)
 		}

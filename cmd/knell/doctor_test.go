@@ -89,6 +89,17 @@ func TestDoctor(t *testing.T) {
 	e.want(t, "clock", "ok", "knell agrees with this machine")
 	e.want(t, "snapshot", "ok", "there is none")
 	e.want(t, "open files", "ok", "the replica's limit")
+	e = examineWith(t, dir, "--lease", "9s")
+	e.want(t, "settings", "warning", `--lease is "9s", but the replica runs with "5s"`)
+
+	// Another replica before its first start.
+	if err := os.WriteFile(filepath.Join(dir, "secret"), []byte("a-secret-of-the-cluster"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e = examineWith(t, dir, "--data", "new", "--name", "new", "--target", base, "--issuer", "https://other.example.com", "--lease", "9s", "--join", "127.0.0.1:1",
+		"--cluster-secret-file", "secret")
+	e.want(t, "issuer", "bad", "they differ: https://other.example.com for knell (the flags), knell for knell (knell)")
+	e.want(t, "lease length", "warning", "they differ: 5s (knell), 9s (the flags)")
 
 	if err := os.Chmod(filepath.Join(dir, "knell-data"), 0o777); err != nil {
 		t.Fatal(err)
@@ -210,12 +221,12 @@ func TestExamine(t *testing.T) {
 	other.Node, other.Version, other.Issuer, other.LeaseLength = "r2", "v2", "j", 6000
 	good.Peers = []peerStatus{{Node: "r3", Announced: good.Announced, HorizonMS: 1}, {Node: "r0", Announced: node.Announced{Version: "v0", Level: 1}}}
 	r := &doctor.Report{}
-	compare(r, []replicaStatus{good, other})
+	compare(r, []replicaStatus{good, other}, nil)
 	found(t, "different", r, "versions", doctor.Warning, "they differ: v1 (r1, r3), v2 (r2)")
 	found(t, "different", r, "issuer", doctor.Bad, "they differ: i for a (r1, r3), j for a (r2)")
 	found(t, "different", r, "lease length", doctor.Warning, "they differ: 5s (r1, r3), 6s (r2)")
 	r = &doctor.Report{}
-	compare(r, []replicaStatus{good})
+	compare(r, []replicaStatus{good}, nil)
 	found(t, "alike", r, "versions", doctor.OK, "v1 (r1, r3)")
 }
 

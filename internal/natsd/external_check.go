@@ -118,7 +118,7 @@ func needed(name string) []right {
 		{pattern: "knell.event.>", sample: "knell.event.session.0"},
 		{pattern: "knell.secret.>", sample: "knell.secret.0"},
 		{pattern: "knell.node." + name},
-		{pattern: "knell.report.*." + name, sample: "knell.report." + name + "." + name},
+		{pattern: "knell.report.*." + name, sample: "knell.report." + nobody + "." + name},
 		{pattern: "knell.tile.>", sample: "knell.tile.probe"},
 		{pattern: apiPrefix + "INFO"},
 		{pattern: askStreamInfo},
@@ -142,6 +142,9 @@ func forSnapshots(name string) []right {
 		{pattern: direct + ">", sample: direct + "probe"},
 	}
 }
+
+// nobody is the name of no replica (see namePattern). What is told to one that runs, it hears, also if the sender is a probe of its name.
+const nobody = "_"
 
 // noStream is the name of no stream. A message that expects to be stored in it is stored nowhere.
 const noStream = "none"

@@ -235,10 +235,30 @@ func TestExternalRefused(t *testing.T) {
 	}
 }
 
-// TestExternalChecksLeaveNoTrace: trying the rights out stores nothing.
+// TestExternalChecksLeaveNoTrace: trying the rights out stores nothing, and a replica of the same name that runs hears nothing of it.
 func TestExternalChecksLeaveNoTrace(t *testing.T) {
 	s := startNATS(t, oneServer(t, "", permissions(replicaRights("r1"))))
 	e := openTest(t, ExternalConfig{URLs: []string{s.ClientURL()}, User: "r1", Password: "p"})
+	running, err := nats.Connect(s.ClientURL(), nats.UserInfo("r1", "p"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer running.Close()
+	told, err := running.SubscribeSync("knell.report.r1.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := running.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := running.Flush(); err != nil { // what the probes were sent came before the answer
+			t.Error(err)
+		}
+		if n, _, err := told.Pending(); n != 0 || err != nil {
+			t.Errorf("told %d times, %v", n, err)
+		}
+	}()
 	for range 2 {
 		nc, err := e.Connect(testContext(t))
 		if err != nil {

@@ -22,10 +22,10 @@ type serverLog struct {
 	redact     []string
 	fatal      chan error // holds the first fatal error; nats-server itself goes on after one
 	diskFailed func(reason string)
-	ending     atomic.Bool  // the server shuts down: what fails now was not acknowledged
-	hideKeys   bool         // keys are derived from secrets
-	joins      bool         // to peers
-	refused    atomic.Int64 // when it was last said that they refuse, in Unix nanoseconds
+	ending     atomic.Bool // the server shuts down: what fails now was not acknowledged
+	hideKeys   bool        // keys are derived from secrets
+	joins      bool        // to peers
+	repeated   repeats     // what it complains about
 	began      time.Time
 }
 
@@ -63,16 +63,8 @@ const writeError = "ritical write error"
 // know the key.
 const refusedByPeer = "Authorization Violation"
 
-// refusalEvery is how often that is passed on.
-const refusalEvery = 10 * time.Second
-
-// sayRefused says that a peer does not know the key, unless it was said a moment ago.
-func (l *serverLog) sayRefused() {
-	last, now := l.refused.Load(), time.Now().UnixNano()
-	if now-last >= int64(refusalEvery) && l.refused.CompareAndSwap(last, now) {
-		l.log.Error("the peers refuse this replica: its cluster secret or its cluster name is not theirs")
-	}
-}
+// refusedJoin is the text with which nats-server says that who joins has another key. It does not say the name.
+var refusedJoin = regexp.MustCompile(`^(\S+):\d+ - lid:\d+ - authentication error`)
 
 func (l *serverLog) text(format string, v []any) string {
 	msg := fmt.Sprintf(format, v...)
@@ -91,6 +83,18 @@ func (l *serverLog) write(level slog.Level, format string, v []any) {
 	}
 }
 
+// writeSeldom writes a line unless it was written less than a minute ago: nats-server says what goes on at each of its attempts.
+func (l *serverLog) writeSeldom(level slog.Level, line string) {
+	times, due := l.repeated.due(alike(line), time.Now())
+	switch {
+	case !due:
+	case times > 1:
+		l.log.Log(context.Background(), level, line, "times", times)
+	default:
+		l.log.Log(context.Background(), level, line)
+	}
+}
+
 // startGrace is the time in which servers that start together may not find each other yet.
 const startGrace = 10 * time.Second
 
@@ -105,16 +109,25 @@ var quiet = map[string]bool{
 	"TLS certificate chain and hostname of solicited leafnodes will not be verified": true,
 }
 
-// complain writes what the server complains about, as a debug record when it means nothing to an operator.
+// passing lists how errors begin that each restart of a peer brings with it: they are warnings.
+var passing = []string{"Error trying to connect to route", "Error trying to connect as leafnode"}
+
+// complain writes what the server complains about, at most once a minute each; as a debug record when it means nothing to an operator.
 func (l *serverLog) complain(level slog.Level, format string, v []any) {
 	text := l.text(format, v)
 	early := time.Since(l.began) < startGrace
 	for prefix, always := range quiet {
 		if strings.HasPrefix(text, prefix) && (always || early) {
-			level = slog.LevelDebug
+			l.write(slog.LevelDebug, "%s", []any{text})
+			return
 		}
 	}
-	l.write(level, "%s", []any{text})
+	for _, prefix := range passing {
+		if strings.HasPrefix(text, prefix) {
+			level = slog.LevelWarn
+		}
+	}
+	l.writeSeldom(level, "nats-server: "+text)
 }
 
 // Noticef implements server.Logger.
@@ -127,7 +140,11 @@ func (l *serverLog) Warnf(format string, v ...any) { l.complain(slog.LevelWarn, 
 // Config.DiskFailed.
 func (l *serverLog) Errorf(format string, v ...any) {
 	if l.joins && strings.Contains(l.text(format, v), refusedByPeer) {
-		l.sayRefused()
+		l.writeSeldom(slog.LevelError, "the peers refuse this replica: its cluster secret or its cluster name is not theirs")
+		return
+	}
+	if m := refusedJoin.FindStringSubmatch(l.text(format, v)); m != nil {
+		l.writeSeldom(slog.LevelError, "whoever joins from "+m[1]+" is refused: its cluster secret or its cluster name is not this one's")
 		return
 	}
 	l.complain(slog.LevelError, format, v)
