@@ -184,6 +184,7 @@ func TestWebhookHasOneDeliverer(t *testing.T) {
 		ctx := context.Background()
 		begin := r.hook(h, "siem")
 		at := r.deliverer("siem")
+		synctest.Wait() // the others have read of it, too
 		other := r.nodes[r.other(at)]
 		claim := hookOf(other, "siem").claim
 		for _, d := range []events.Payload{
