@@ -69,7 +69,7 @@ func (n *Node) applyOne(m *events.Message, e *events.Event) error {
 		n.mu.Unlock()
 		return fmt.Errorf("message %d came after %d", seq, n.state.seq)
 	}
-	if d, ok := e.Data.(*events.NodeJoined); ok && d.Incarnation == n.life.inc {
+	if d, ok := e.Data.(*events.NodeJoined); ok && d.Incarnation == n.life.inc && e.Node == n.cfg.Name && !n.life.ids.joined {
 		n.forgetSilent()
 	}
 	reader := n.readerOf(e.Data)
@@ -163,9 +163,11 @@ func (n *Node) observeBeat(seq uint64, e *events.Event, d *events.NodeBeat) erro
 	k.mu.Lock()
 	for i := range seen {
 		p := &seen[i]
-		k.machine.Beat(seq, fence.Ping{
-			Inc: fence.Incarnation(p.Incarnation), Counter: p.Counter, Applied: p.Applied, Length: millis(p.LeaseMillis),
-		}, now)
+		ping := fence.Ping{Inc: fence.Incarnation(p.Incarnation), Counter: p.Counter, Applied: p.Applied, Length: millis(p.LeaseMillis)}
+		if !k.serving() && n.cfg.Break&fence.Unsigned == 0 {
+			ping.Applied = 0 // nobody has looked at its signature
+		}
+		k.machine.Beat(seq, ping, now)
 		if p.Incarnation != n.life.inc {
 			n.observePeer(p, seq)
 			conflict = cmp.Or(conflict, n.conflictLocked(p.Ping, seq))
@@ -176,8 +178,8 @@ func (n *Node) observeBeat(seq uint64, e *events.Event, d *events.NodeBeat) erro
 	}
 	lease := k.machine.Lease()
 	diverged := k.divergedLocked(now)
-	if ahead := e.Time.Sub(n.clock.now()); ahead > time.Minute && !k.warnedAhead {
-		k.warnedAhead = true
+	if ahead := e.Time.Sub(n.clock.now()); ahead > time.Minute && !k.warned.ahead {
+		k.warned.ahead = true
 		n.log.Error("log time is far ahead of this replica's clock", "node", e.Node, "ahead", ahead)
 	}
 	if !n.rivalledLocked(now) {
@@ -204,7 +206,9 @@ func millis(n uint64) time.Duration { return time.Duration(min(n, 1<<32)) * time
 // observeJoined notes that a life has begun and, where its directory proves it, that the one before has ended.
 func (n *Node) observeJoined(seq uint64, node string, d *events.NodeJoined) {
 	n.keeping.mu.Lock()
-	n.keeping.joined[d.Incarnation] = joining{seq, node, d.Issuer, d.Audience}
+	if _, ok := n.keeping.joined[d.Incarnation]; !ok { // what comes later is somebody else's word
+		n.keeping.joined[d.Incarnation] = joining{seq, node, d.Issuer, d.Audience}
+	}
 	n.keeping.mu.Unlock()
 	if !d.Replaces.IsZero() && d.Replaces != n.life.inc {
 		n.observeLeft(d.Replaces, d.Signature)

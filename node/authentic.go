@@ -194,8 +194,8 @@ func (n *Node) goneIndeed(inc events.ID, signature []byte) bool {
 
 // believe takes from the pings of a beat what is not to be believed: a replica that has not signed it says nothing of how far it is, and
 // nobody but this one what it has sent, which would be a lease. That a life holds one is believed of all: it can only make somebody wait.
-// While the log is read for the first time all are believed: on a beat of that time nothing depends, it says nothing about what comes
-// after it.
+// While the log is read for the first time no signature is looked at; what a beat of that time says of how far its replica is, is compared
+// and not relied on.
 func (n *Node) believe(seq uint64, e *events.Event, d *events.NodeBeat) []sighting {
 	seen := make([]sighting, 0, len(d.Pings))
 	for _, p := range d.Pings {

@@ -84,10 +84,14 @@ func (s *state) foldNodeJoined(seq uint64, e *events.Event, d *events.NodeJoined
 	if d.Level < s.level {
 		return voidLevel
 	}
+	var over []events.ID // all by the same count: see longSilent
 	for inc, m := range s.members {
-		if m.until < s.logTime && !s.mayHold(m) {
-			delete(s.members, inc)
+		if m.until < s.logTime && s.silent(m) {
+			over = append(over, inc)
 		}
+	}
+	for _, inc := range over {
+		delete(s.members, inc)
 	}
 	s.members[d.Incarnation] = member{node: e.Node, level: d.Level, until: s.logTime + memberMargin, pulse: s.pulse,
 		joined: seq, issuer: d.Issuer, audience: d.Audience, version: d.Version}
@@ -144,15 +148,16 @@ const longSilent = 16
 // clock is set forward. A replica beats beatsPerLease times a lease, by its monotonic clock: so the beats of others tell how much
 // time has passed since those of m ended, whatever their wall clocks show, if what they count together is divided among all that may
 // be there.
-func (s *state) mayHold(m member) bool {
-	if m.gone {
-		return false
-	}
+func (s *state) mayHold(m member) bool { return !m.gone && !s.silent(m) }
+
+// silent reports whether so much has been lived since m was heard of last. Who is gone counts among those who lived it until he is silent
+// himself.
+func (s *state) silent(m member) bool {
 	lease := m.lease
 	for _, other := range s.members {
 		lease = max(lease, other.lease)
 	}
-	return s.pulse-m.pulse <= longSilent*lease*uint64(len(s.members))
+	return s.pulse-m.pulse > longSilent*lease*uint64(len(s.members))
 }
 
 // there reports whether m counts where most replicas decide. By log time alone, all others are gone for a moment when one clock is set

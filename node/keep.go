@@ -30,10 +30,10 @@ type keeping struct {
 	stopped bool
 	failure error
 	// owed are the replicas that wait for a report; told are those that got one lately and get it again.
-	owed, told  map[string]int
-	warnedAhead bool
-	lastDrift   time.Duration
-	silent      []string // whom the oldest barrier waited for at the last tick
+	owed, told map[string]int
+	warned     struct{ ahead, rival bool } // once
+	lastDrift  time.Duration
+	silent     []string // whom the oldest barrier waited for at the last tick
 
 	begun, granted chan struct{}         // closed once
 	ring           [digestRing]events.ID // guarded by Node.mu
@@ -170,7 +170,7 @@ func (n *Node) checkEpoch() error {
 func (n *Node) beat() {
 	k := &n.keeping
 	k.mu.Lock()
-	if n.rivalledLocked(n.clock.read()) { // it may have to end, and whoever has beaten is waited for
+	if n.mayHaveToEndLocked(n.clock.read()) { // whoever has beaten is waited for
 		k.mu.Unlock()
 		return
 	}

@@ -57,6 +57,11 @@ type joining struct {
 	node, issuer, audience string
 }
 
+// excludes reports whether the lives of a and b must not serve at the same time.
+func (a joining) excludes(b joining) bool {
+	return a.node == b.node || a.issuer != b.issuer || a.audience != b.audience
+}
+
 // conflictLocked reports why this replica must not go on beside the one that pinged at seq. Only the younger of the two ends:
 // it looks at what the older one says after its own joining. A beat that was appended after that comes from a life that
 // goes on.
@@ -65,11 +70,11 @@ func (n *Node) conflictLocked(p events.Ping, seq uint64) error {
 	switch {
 	case me.seq == 0 || seq < me.seq || other.seq == 0 || other.seq > me.seq:
 		return nil
-	case p.Node == n.cfg.Name:
-		return fmt.Errorf("another replica named %s is running: give each its own --name", p.Node)
+	case other.node == n.cfg.Name:
+		return fmt.Errorf("another replica named %s is running: give each its own --name", other.node)
 	case other.issuer != me.issuer || other.audience != me.audience:
 		return fmt.Errorf("replica %s has issuer %q and audience %q, this one %q and %q: they would refuse each other's tokens",
-			p.Node, other.issuer, other.audience, me.issuer, me.audience)
+			other.node, other.issuer, other.audience, me.issuer, me.audience)
 	}
 	return nil
 }
@@ -86,10 +91,30 @@ func (n *Node) rivalledLocked(now fence.Reading) bool {
 	}
 	me := k.joined[n.life.inc]
 	for inc := range k.horizons(now) {
-		other, ok := k.joined[inc]
-		if ok && inc != n.life.inc && (other.node == n.cfg.Name || other.issuer != me.issuer || other.audience != me.audience) {
+		if other, ok := k.joined[inc]; ok && inc != n.life.inc && other.excludes(me) {
 			return true
 		}
+	}
+	return false
+}
+
+// mayHaveToEndLocked reports whether an older life is among those, so that this one may have to end; and says whom it waits for, once.
+func (n *Node) mayHaveToEndLocked(now fence.Reading) bool {
+	k := &n.keeping
+	if k.serving() {
+		return false
+	}
+	me := k.joined[n.life.inc]
+	for inc := range k.horizons(now) {
+		other, ok := k.joined[inc]
+		if !ok || other.seq >= me.seq || !other.excludes(me) {
+			continue
+		}
+		if !k.warned.rival {
+			k.warned.rival = true
+			n.log.Warn("another replica with this one's name, or another issuer or audience, may still serve: waiting until it has ended", "node", other.node)
+		}
+		return true
 	}
 	return false
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// TestManyConnections: more connections than the process may have files are no danger to the store. The rest waits.
+// TestManyConnections: more connections than the process may have files are no danger to the store. The rest gets 503, but for health checks.
 func TestManyConnections(t *testing.T) {
 	shell, err := exec.LookPath("sh")
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 
 // Bounds of what a peer is asked.
 const (
-	peerPatience  = 2 * time.Second        // for all up to the end of the handshake
-	refusalWithin = 500 * time.Millisecond // after it: with TLS 1.3, only then the peer looks at the certificate
+	peerPatience  = 10 * time.Second // for all up to the end of the handshake
+	refusalWithin = 3 * time.Second  // after it: with TLS 1.3, only then the peer looks at the certificate
 	maxGreeting   = 64 << 10
 )
 

@@ -88,10 +88,10 @@ func (r *Replica) leave(ctx context.Context) error {
 	return nil
 }
 
-// served reports whether the replica has become ready.
+// served reports whether the replica has held a lease.
 func (r *Replica) served() bool {
 	select {
-	case <-r.ready:
+	case <-r.serving:
 		return true
 	default:
 		return false

@@ -53,7 +53,8 @@ type Replica struct {
 	log  *slog.Logger
 	gate gate // before the HTTP surface
 
-	ready chan struct{} // closed when the replica serves and its copy of the log is whole
+	serving chan struct{} // closed when it serves
+	ready   chan struct{} // closed when its copy of the log is whole as well
 	failure
 	telemetry
 
@@ -123,7 +124,7 @@ func Start(cfg Config) *Replica {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Replica{cfg: cfg, log: cfg.Logger, ready: make(chan struct{}), failure: failure{failed: make(chan struct{})}, poke: make(chan struct{}, 1)}
+	r := &Replica{cfg: cfg, log: cfg.Logger, ready: make(chan struct{}), serving: make(chan struct{}), failure: failure{failed: make(chan struct{})}, poke: make(chan struct{}, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	r.requests.ctx, r.requests.end = context.WithCancel(context.Background())
@@ -159,6 +160,7 @@ func (r *Replica) run(ctx context.Context) {
 		}
 		return
 	}
+	close(r.serving)
 	whole := make(chan struct{})
 	r.work.Go(func() { r.awaitCopy(ctx, whole) })
 	look := time.NewTicker(copyEvery)

@@ -41,7 +41,7 @@ func (r *Replica) watch() error {
 	if r.cfg.Private == nil {
 		return nil
 	}
-	t.metrics = metrics.New(metrics.Config{Version: r.cfg.Node.Version, Expires: t.expiries, CopyCurrent: r.copyCurrent})
+	t.metrics = metrics.New(metrics.Config{Version: r.cfg.Node.Version, Expires: t.expiries, CopyCurrent: r.copyNow})
 	t.private = httpapi.Server("", r.privateSurface())
 	t.private.WriteTimeout = profileTimeout
 	t.private.ErrorLog = connectionLog(r.log, node.Recording{})

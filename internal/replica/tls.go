@@ -141,7 +141,7 @@ func (r *Replica) ReloadTLS() {
 	default:
 	}
 	select {
-	case <-r.ready:
+	case <-r.serving:
 		r.server.Reload()
 	default: // the server may not be there yet, and reads its files when it starts
 	}

@@ -82,6 +82,8 @@ func (c *session) acknowledge(subject, numbers string, body []byte) (to string, 
 	}
 	if plain {
 		c.acked = max(c.acked, seq)
+	}
+	if plain || bytes.HasPrefix(body, []byte("+TERM")) {
 		c.sent.forget(count)
 	}
 	return subject, body, nil
