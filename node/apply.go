@@ -218,7 +218,12 @@ func (n *Node) observeJoined(seq uint64, node string, d *events.NodeJoined) {
 // observeLeft notes that a life has ended, if it is to be believed. If not, its horizon passes soon.
 func (n *Node) observeLeft(inc events.ID, signature []byte) {
 	if !n.goneIndeed(inc, signature) {
-		n.log.Warn("that a replica has left is not signed by it, and not believed", "incarnation", inc)
+		n.keeping.mu.Lock()
+		_, known := n.keeping.joined[inc] // not the one that said so already, whose successor says it again
+		n.keeping.mu.Unlock()
+		if known {
+			n.log.Warn("that a replica has left is not signed by it, and not believed", "incarnation", inc)
+		}
 		return
 	}
 	n.departed(inc)

@@ -3,10 +3,35 @@ package node
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/knell-auth/knell/events"
 )
+
+// TestNobodyIsAccused: replicas that stop and start, and one that reads of that, have nothing to say about signatures.
+func TestNobodyIsAccused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		var out lockedText
+		r.out = &out
+		for _, name := range []string{"a", "b", "c"} {
+			r.start(name)
+		}
+		for range 2 {
+			for _, name := range []string{"c", "a", "b"} {
+				r.nodes[name].Close(t.Context())
+				r.start(name)
+				time.Sleep(5 * time.Second)
+			}
+			r.kill("a")
+			r.start("a")
+		}
+		if said := out.take(); strings.Contains(said, "signed") || strings.Contains(said, "in the name of") {
+			t.Error(said)
+		}
+	})
+}
 
 // TestEventIDs: an event is known again by who made it, in another life as well, as long as nothing in it is changed, and by nobody else.
 func TestEventIDs(t *testing.T) {
