@@ -50,6 +50,9 @@ func TestFullLog(t *testing.T) {
 				t.Fatalf("a full log: %v", err)
 			}
 		}
+		if r.Node().Ready() {
+			t.Fatalf("%s serves, with a full log", r.cfg.Name)
+		}
 	}
 	stop(t, list[0])
 	list[0] = serve(0, small)
